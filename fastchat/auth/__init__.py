@@ -1,0 +1,1 @@
+"""Who is this: token checks and revocation, once per connection."""

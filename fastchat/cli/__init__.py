@@ -1,0 +1,1 @@
+"""The `fastchat` command; each subcommand imports only what it needs."""

@@ -1,0 +1,1 @@
+"""What each command means, one module per family of commands."""

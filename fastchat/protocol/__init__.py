@@ -1,0 +1,1 @@
+"""The vocabulary: commands, events, codes and the codec; no I/O."""

@@ -1,0 +1,1 @@
+"""PostgreSQL: pool, batched writer, queries, cipher at rest, schema."""

@@ -1,0 +1,1 @@
+"""Logs, metrics and health; reads plain counters that hot objects keep."""

@@ -1,0 +1,1 @@
+"""Sockets: the listening port, connections, close codes. Hot path."""
