@@ -66,9 +66,7 @@ class RateLimited(CommandError):
 
     code = "RATE_LIMIT_EXCEEDED"
     message = "Rate limit exceeded"
-    details = (
-        "You are sending messages too quickly. Please wait before sending another message."
-    )
+    details = "You are sending messages too quickly. Please wait before sending another message."
 
 
 class UserBlocked(CommandError):

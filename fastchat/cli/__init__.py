@@ -1,1 +1,79 @@
 """The `fastchat` command; each subcommand imports only what it needs."""
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one subcommand; its module is imported only now.
+
+    Returns:
+        The exit code: 0 for success, 1 for a problem that was explained, 2 for wrong usage.
+    """
+    args = _parser().parse_args(argv)
+    command = importlib.import_module(f"fastchat.cli.{args.command}")
+    try:
+        return int(command.run(args))
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        # The reader of our output has gone; Python would complain once more at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except Exception as error:
+        if not _is_explained(error):
+            raise
+        print(f"fastchat {args.command}: {error}", file=sys.stderr)
+        return 1
+
+
+def _is_explained(error: Exception) -> bool:
+    """Whether the message alone helps the user: wrong settings and the like, no bugs."""
+    from fastchat.cli.development import DevelopmentError
+    from fastchat.config import ConfigError
+
+    return isinstance(error, ConfigError | DevelopmentError)
+
+
+def _parser() -> argparse.ArgumentParser:
+    from fastchat import __version__
+
+    parser = argparse.ArgumentParser(prog="fastchat", description="A real-time chat server.")
+    parser.add_argument("--version", action="version", version=f"fastchat {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    commands.add_parser("serve", help="run the server; settings come from the environment")
+    commands.add_parser("check", help="check settings, database, keys and limits; exit code 0 or 1")
+    migrate = commands.add_parser("migrate", help="bring the database to this version's schema")
+    migrate.add_argument("--sql", action="store_true", help="print the SQL instead of running it")
+    gentoken = commands.add_parser("gentoken", help="print a token for a user")
+    gentoken.add_argument("--user", required=True, metavar="ID", help="user id")
+    gentoken.add_argument(
+        "--expires", type=_seconds, default=3600, metavar="SECONDS", help="default: 3600"
+    )
+    checktoken = commands.add_parser(
+        "checktoken", help="tell whether a token is valid, and why not"
+    )
+    checktoken.add_argument("token", metavar="TOKEN", help="the token; - reads it from the input")
+    config = commands.add_parser("config", help="print all settings with their defaults")
+    shape = config.add_mutually_exclusive_group()
+    shape.add_argument("--env", action="store_true", help="as an environment file")
+    shape.add_argument("--docs", action="store_true", help="as Markdown, as in the documentation")
+    chat = commands.add_parser("chat", help="chat in the terminal")
+    chat.add_argument("--as", dest="as_name", required=True, metavar="NAME", help="who you are")
+    chat.add_argument("--to", required=True, metavar="NAME", help="whom to chat with")
+    port = os.environ.get("PORT", "").strip() or "3001"
+    url = f"ws://127.0.0.1:{port}"
+    chat.add_argument("--url", default=url, metavar="URL", help=f"default: {url}")
+    chat.add_argument(
+        "--token", metavar="TOKEN", help="default: FASTCHAT_TOKEN, or one made in development"
+    )
+    return parser
+
+
+def _seconds(text: str) -> int:
+    if not (text.isascii() and text.isdigit()) or not 1 <= int(text) <= 10**9:
+        raise argparse.ArgumentTypeError("expected whole seconds, at least 1")
+    return int(text)

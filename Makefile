@@ -1,0 +1,78 @@
+# make run, make test: on a fresh machine they install what they need first.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+SOURCES := $(wildcard fastchat/_speedups/*.pyx fastchat/_speedups/*.pxd)
+
+# Stamps in the virtual environment, so that they vanish with it.
+INSTALLED := $(VENV)/installed.stamp
+EDITABLE := $(VENV)/editable.stamp
+COMPILED := $(VENV)/compiled.stamp
+
+.PHONY: help run build test check format bench autobahn docs clean
+.DELETE_ON_ERROR:
+
+help:
+	@echo "make run       start the server in development mode, with everything it needs"
+	@echo "make test      run all tests"
+	@echo "make build     virtual environment in .venv, compiled; then .venv/bin/fastchat works"
+	@echo "make check     format, lint, types, import rule"
+	@echo "make format    format all Python code"
+	@echo "make bench     run the benchmarks"
+	@echo "make autobahn  run the WebSocket conformance suite (needs Python 2.7)"
+	@echo "make docs      write the generated documents again"
+	@echo "make clean     remove what was built; .venv and .fastchat stay"
+
+run: build
+	NODE_ENV=development exec $(BIN)/fastchat serve
+
+build: $(COMPILED)
+
+test: build
+	$(BIN)/python -m pytest $(ARGS)
+
+check: build
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	PATH="$(CURDIR)/$(BIN):$$PATH" cython-lint fastchat
+	$(BIN)/lint-imports
+
+format: build
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: build
+	$(BIN)/python -m pytest benchmarks --benchmark-columns=min,median,ops --benchmark-sort=name $(ARGS)
+
+autobahn: build
+	tests/conformance/run.sh
+
+docs: build
+	$(BIN)/fastchat config --docs > docs/configuration.md
+
+clean:
+	rm -rf build dist reports *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks .import_linter_cache
+	rm -f fastchat/_speedups/*.so fastchat/_speedups/*.c fastchat/_speedups/*.html $(EDITABLE) $(COMPILED)
+	find fastchat tests benchmarks loadtests -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true
+
+$(BIN)/python:
+	PYTHON="$(PYTHON)" .ci/prerequisites
+	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
+
+# The lock names everything, build requirements too, so nothing is resolved or fetched later.
+$(INSTALLED): requirements.lock | $(BIN)/python
+	$(PIP) install --no-deps --requirement requirements.lock
+	@touch $@
+
+$(COMPILED): $(INSTALLED) $(EDITABLE) setup.py $(SOURCES)
+	$(BIN)/python setup.py --quiet build_ext --inplace
+	@touch $@
+
+# Other compiler settings mean that everything is compiled again.
+$(EDITABLE): $(INSTALLED) pyproject.toml setup.py
+	rm -f fastchat/_speedups/*.so fastchat/_speedups/*.c
+	$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@

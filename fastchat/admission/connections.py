@@ -1,0 +1,98 @@
+"""Which connections and requests an address may open.
+
+The rules are asked in the order of docs/protocol.md, "Transport": connections of the address,
+requests of the address, connections of this worker. A refusal by one rule counts in none.
+"""
+
+from collections.abc import Mapping
+from math import ceil
+
+from fastchat._speedups import SlidingWindow
+from fastchat.protocol.codes import CloseCode
+
+IP_WINDOW = 900.0  # seconds
+
+
+class ConnectionRefused(Exception):
+    """A connection that is closed right after its handshake."""
+
+    def __init__(self, close_code: int, reason: str, *, worker_full: bool = False) -> None:
+        """Take the close code and its reason; a full worker sends an error frame before."""
+        super().__init__(reason)
+        self.close_code = close_code
+        self.reason = reason
+        self.worker_full = worker_full
+
+
+class ConnectionRules:
+    """Counts connections per address and requests per address and quarter of an hour."""
+
+    def __init__(self, max_connections: int, max_per_ip: int, ip_requests: int) -> None:
+        """Take the most connections here, per address, and requests per address in 15 minutes."""
+        self._max_connections = max_connections
+        self._max_per_ip = max_per_ip
+        self._ip_requests = ip_requests
+        self._open: dict[str, int] = {}
+        self._requests: dict[str, SlidingWindow] = {}
+        self._total = 0
+        self.ip_refusals = 0
+        self.connection_refusals = 0
+
+    @property
+    def connections_by_ip(self) -> Mapping[str, int]:
+        """Open connections per address."""
+        return self._open
+
+    def open(self, remote_ip: str, now: float) -> None:
+        """Count one more connection of an address; ``close`` must follow exactly once.
+
+        Raises:
+            ConnectionRefused: nothing was counted.
+        """
+        if self._open.get(remote_ip, 0) >= self._max_per_ip:
+            self.connection_refusals += 1
+            raise ConnectionRefused(CloseCode.POLICY_VIOLATION, "Connection limit exceeded")
+        window = self._request_window(remote_ip)
+        if window.wait(now, self._ip_requests) > 0.0:
+            self.ip_refusals += 1
+            raise ConnectionRefused(CloseCode.POLICY_VIOLATION, "Rate limit exceeded")
+        if self._total >= self._max_connections:
+            self.connection_refusals += 1
+            raise ConnectionRefused(
+                CloseCode.TRY_AGAIN_LATER, "Too many connections", worker_full=True
+            )
+        window.record(now)
+        self._open[remote_ip] = self._open.get(remote_ip, 0) + 1
+        self._total += 1
+
+    def close(self, remote_ip: str) -> None:
+        """Give back what ``open`` counted."""
+        left = self._open[remote_ip] - 1
+        self._total -= 1
+        if left:
+            self._open[remote_ip] = left
+        else:
+            del self._open[remote_ip]
+
+    def admit_request(self, remote_ip: str, now: float) -> int:
+        """Count one HTTP request; return 0, or the whole seconds to wait when it is refused."""
+        window = self._request_window(remote_ip)
+        wait = window.wait(now, self._ip_requests)
+        if wait > 0.0:
+            self.ip_refusals += 1
+            return max(1, ceil(wait))
+        window.record(now)
+        return 0
+
+    def sweep(self, now: float) -> int:
+        """Forget addresses without a request in the window; return how many."""
+        idle = [ip for ip, window in self._requests.items() if window.is_idle(now)]
+        for remote_ip in idle:
+            del self._requests[remote_ip]
+        return len(idle)
+
+    def _request_window(self, remote_ip: str) -> SlidingWindow:
+        window = self._requests.get(remote_ip)
+        if window is None:
+            window = self._requests[remote_ip] = SlidingWindow(self._ip_requests, IP_WINDOW)
+        return window

@@ -1,0 +1,83 @@
+"""How many messages and commands a user may send. Hot path.
+
+Exact sliding windows. A message counts for its user and for its connection, and for both or for
+none; a long one is admitted up to twice the limit by the same windows. What is refused does not
+count.
+
+Source: docs/protocol.md, "Rate limits".
+"""
+
+from math import ceil
+
+from fastchat._speedups import SlidingWindow, admit_both
+from fastchat.errors import RateLimited
+from fastchat.interfaces import Session, Window
+
+WINDOW = 60.0  # seconds
+LONG_MESSAGE = 500  # code points; above, the limit is doubled
+LONG_FACTOR = 2
+
+
+class Limits:
+    """The windows of every user who was active within the last minute."""
+
+    def __init__(self, messages: int, commands: int) -> None:
+        """Take the most messages and other commands per user and 60 seconds."""
+        self._messages = messages
+        self._commands = commands
+        self._windows: dict[str, tuple[SlidingWindow, SlidingWindow]] = {}
+        self.message_refusals = 0
+        self.command_refusals = 0
+
+    def open_windows(self, user_id: str) -> tuple[Window, Window, Window]:
+        """Return the windows a new session of the user counts in; see ``Session``."""
+        found = self._windows.get(user_id)
+        if found is None:
+            found = (self._message_window(), SlidingWindow(self._commands, WINDOW))
+            self._windows[user_id] = found
+        return found[0], self._message_window(), found[1]
+
+    def open_command_window(self) -> SlidingWindow:
+        """Return the window of a connection that has no session yet."""
+        return SlidingWindow(self._commands, WINDOW)
+
+    def admit_message(self, session: Session, length: int, now: float) -> None:
+        """Count one valid message of ``length`` code points.
+
+        Raises:
+            RateLimited: with ``retry_after``, the whole seconds after which one passes.
+        """
+        limit = self._messages * LONG_FACTOR if length > LONG_MESSAGE else self._messages
+        wait = admit_both(session.message_window, session.connection_window, now, limit)
+        if wait > 0.0:
+            self.message_refusals += 1
+            raise RateLimited(retry_after=max(1, ceil(wait)))
+
+    def admit_command(self, window: Window, now: float) -> None:
+        """Count one command that is no message.
+
+        Raises:
+            RateLimited: with ``retry_after``, the whole seconds after which one passes.
+        """
+        wait = window.wait(now, self._commands)
+        if wait > 0.0:
+            self.command_refusals += 1
+            raise RateLimited(
+                "You are sending commands too quickly. Please wait before sending another one.",
+                retry_after=max(1, ceil(wait)),
+            )
+        window.record(now)
+
+    def sweep(self, now: float, live_users: set[str] | frozenset[str]) -> int:
+        """Forget users without a session whose windows are empty; return how many."""
+        idle = [
+            user_id
+            for user_id, (messages, commands) in self._windows.items()
+            if user_id not in live_users and messages.is_idle(now) and commands.is_idle(now)
+        ]
+        for user_id in idle:
+            del self._windows[user_id]
+        return len(idle)
+
+    def _message_window(self) -> SlidingWindow:
+        return SlidingWindow(self._messages, WINDOW, self._messages * LONG_FACTOR)

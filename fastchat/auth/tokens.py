@@ -1,0 +1,125 @@
+"""Tokens: what the main backend signs and every session begins with.
+
+HS256 only, signed with the secret that fastchat shares with the backend. The check needs no
+database; revocation is asked afterwards, together with the user.
+"""
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import jwt
+
+from fastchat.errors import AuthFailed
+
+MAX_TOKEN_SIZE = 8192  # characters
+MAX_ID_LENGTH = 128  # code points
+
+
+@dataclass(frozen=True, slots=True)
+class TokenClaims:
+    """What a valid token says; ``expires_at`` is epoch seconds."""
+
+    user_id: str
+    jti: str | None
+    expires_at: float
+
+
+class TokenChecker:
+    """Checks signatures and times; one object serves all connections."""
+
+    def __init__(self, secret: bytes) -> None:
+        """Take the decoded secret, at least 32 bytes."""
+        self._secret = secret
+        self._jwt = jwt.PyJWT(
+            # The times are compared here, with the caller's clock.
+            options={"verify_exp": False, "verify_nbf": False, "verify_iat": False}
+        )
+
+    def check(self, token: object, now: float | None = None) -> TokenClaims:
+        """Return the claims of a valid token.
+
+        Args:
+            token: Anything a client may have sent.
+            now: Epoch seconds; the clock when absent.
+
+        Raises:
+            AuthFailed: ``details`` tells expired from not yet valid and from malformed; nothing of
+                the token is in it.
+        """
+        if not isinstance(token, str) or not token:
+            raise AuthFailed("The token is missing or not a string.")
+        if len(token) > MAX_TOKEN_SIZE or not token.isascii():
+            raise AuthFailed("The token is malformed.")
+        try:
+            claims = self._jwt.decode(
+                token, self._secret, algorithms=["HS256"], options={"verify_sub": False}
+            )
+        except jwt.InvalidSignatureError:
+            raise AuthFailed("The signature of the token is invalid.") from None
+        except (jwt.PyJWTError, ValueError, RecursionError):
+            # PyJWT quotes parts of the token in its messages.
+            raise AuthFailed("The token is malformed.") from None
+        return _read(claims, time.time() if now is None else now)
+
+
+def _read(claims: dict[str, Any], now: float) -> TokenClaims:
+    expires_at = _moment(claims, "exp")
+    if expires_at is None:
+        raise AuthFailed("The token has no expiry.")
+    if expires_at <= now:
+        raise AuthFailed("Session expired. Please log in again.")
+    not_before = _moment(claims, "nbf")
+    if not_before is not None and not_before > now:
+        raise AuthFailed("The token is not valid yet.")
+    user_id = _identifier(claims.get("sub"))
+    if user_id is None:
+        raise AuthFailed("The token names no user.")
+    jti = claims.get("jti")
+    if jti is not None:
+        jti = _identifier(jti)
+        if jti is None:
+            raise AuthFailed("The token is malformed.")
+    return TokenClaims(user_id, jti, expires_at)
+
+
+def _moment(claims: dict[str, Any], name: str) -> float | None:
+    value = claims.get(name)
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < 1e15:
+        raise AuthFailed("The token is malformed.")
+    return float(value)
+
+
+def _identifier(value: object) -> str | None:
+    """Text of an id, or None: a string or a whole number, nothing that PostgreSQL cannot store."""
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 10**MAX_ID_LENGTH:
+        return str(value)
+    if not isinstance(value, str) or not 0 < len(value) <= MAX_ID_LENGTH or "\0" in value:
+        return None
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return None
+    return value
+
+
+def make_token(
+    secret: bytes,
+    user_id: str,
+    expires_in: float,
+    *,
+    jti: str | None = None,
+    now: float | None = None,
+) -> str:
+    """Sign a token for a user, valid for ``expires_in`` seconds."""
+    issued_at = time.time() if now is None else now
+    claims: dict[str, Any] = {
+        "sub": user_id,
+        "iat": int(issued_at),
+        "exp": int(issued_at + expires_in),
+    }
+    if jti is not None:
+        claims["jti"] = jti
+    return jwt.encode(claims, secret, algorithm="HS256")

@@ -1,0 +1,92 @@
+"""The seams between rooms that may not import each other, and the session that they share."""
+
+from typing import Protocol
+
+
+class Connection(Protocol):
+    """One socket, as everything above the transport sees it.
+
+    No method calls back before it returns: a connection that has to be closed is closed on a later
+    turn of the event loop, so a loop over connections may send without care.
+    """
+
+    client_id: str
+    remote_ip: str
+    session: "Session | None"
+
+    @property
+    def is_open(self) -> bool:
+        """Whether anything sent now can still reach the client."""
+
+    def send(self, payload: bytes) -> None:
+        """Queue one event; never raises. A full outbox ends the connection with 1013."""
+
+    def send_ephemeral(self, payload: bytes) -> None:
+        """Queue one event that may be dropped when the client reads slowly."""
+
+    def send_reply(self, payload: bytes) -> None:
+        """Queue one reply of up to 512 KiB; reading pauses until a large one has gone out."""
+
+    def close(self, code: int, reason: str) -> None:
+        """End the connection after what was queued before."""
+
+
+class Window(Protocol):
+    """A sliding window of accepted stamps; see ``_speedups.SlidingWindow``."""
+
+    def wait(self, now: float, limit: int) -> float:
+        """Return 0.0 when one more is admitted now, else the seconds until it is."""
+
+    def record(self, now: float) -> None:
+        """Count one accepted stamp."""
+
+
+class User(Protocol):
+    """Who a session belongs to, as the database knows him."""
+
+    @property
+    def user_id(self) -> str:
+        """Canonical text of the id."""
+
+    @property
+    def username(self) -> str:
+        """Login name, shown beside messages."""
+
+    @property
+    def display_name(self) -> str:
+        """Name for people."""
+
+
+class Session:
+    """An authenticated connection: who it is, until when, and the windows it counts in.
+
+    ``expires_at`` is epoch seconds, as in the token. The windows of the user are shared by all his
+    sessions, those of the connection are its own.
+    """
+
+    __slots__ = (
+        "command_window",
+        "connection",
+        "connection_window",
+        "expires_at",
+        "jti",
+        "message_window",
+        "user",
+        "user_id",
+    )
+
+    def __init__(
+        self,
+        connection: Connection,
+        user: User,
+        jti: str | None,
+        expires_at: float,
+        windows: tuple[Window, Window, Window],
+    ) -> None:
+        """Take the windows in the order: the user's messages, the connection's, commands."""
+        self.connection = connection
+        self.user = user
+        self.user_id = user.user_id
+        self.jti = jti
+        self.expires_at = expires_at
+        self.message_window, self.connection_window, self.command_window = windows

@@ -1,0 +1,148 @@
+"""The schema, as numbered SQL files that are applied once each.
+
+An advisory lock lets any number of servers start at once. A file is never changed after it was
+applied anywhere: its checksum is kept and compared.
+"""
+
+from dataclasses import dataclass
+from hashlib import sha256
+from importlib import resources
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from asyncpg import Connection
+
+LOCK_KEY = 0x66617374  # any number, the same for every fastchat
+
+CREATE_HISTORY = """
+CREATE TABLE IF NOT EXISTS schema_migrations (
+    version integer PRIMARY KEY,
+    name text NOT NULL,
+    checksum text NOT NULL,
+    applied_at timestamptz NOT NULL DEFAULT now()
+);
+"""
+RECORD = "INSERT INTO schema_migrations (version, name, checksum) VALUES ($1, $2, $3)"
+
+# Tables that the previous server may have left under our names, and a column only ours has.
+OWN_COLUMNS = {"chat_messages": "seq", "dm_conversations": "room_id"}
+FOREIGN_TABLES = """
+SELECT c.relname FROM pg_class c
+WHERE c.oid = to_regclass($1)
+  AND NOT EXISTS (SELECT FROM pg_attribute a
+                  WHERE a.attrelid = c.oid AND a.attname = $2 AND NOT a.attisdropped)
+"""
+
+
+class MigrationError(Exception):
+    """The database cannot be brought to this version's schema; says what was found."""
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """One SQL file."""
+
+    version: int
+    name: str
+    sql: str
+
+    @property
+    def checksum(self) -> str:
+        """SHA-256 of the text."""
+        return sha256(self.sql.encode()).hexdigest()
+
+
+def load() -> list[Migration]:
+    """Return the files of this version, in order."""
+    folder = resources.files("fastchat.store") / "schema"
+    found = []
+    for entry in folder.iterdir():
+        if entry.name.endswith(".sql"):
+            number, _, name = entry.name.removesuffix(".sql").partition("_")
+            found.append(Migration(int(number), name, entry.read_text("utf-8")))
+    return sorted(found, key=lambda migration: migration.version)
+
+
+async def migrate(connection: "Connection") -> list[str]:
+    """Apply what is missing, each file in a transaction of its own; return their names.
+
+    Raises:
+        MigrationError: an applied file was changed, the database is newer than this version, or
+            tables of another server have our names. Nothing was applied then.
+    """
+    # Held by the session: it ends with the connection whatever happens to this process.
+    await connection.execute("SELECT pg_advisory_lock($1)", LOCK_KEY)
+    try:
+        await connection.execute(CREATE_HISTORY)
+        pending = await _pending(connection)
+        for migration in pending:
+            async with connection.transaction():
+                await connection.execute(migration.sql)
+                await connection.execute(
+                    RECORD, migration.version, migration.name, migration.checksum
+                )
+        return [f"{migration.version:04}_{migration.name}" for migration in pending]
+    finally:
+        if not connection.is_closed():
+            await connection.execute("SELECT pg_advisory_unlock($1)", LOCK_KEY)
+
+
+async def pending_sql(connection: "Connection") -> str:
+    """Return what ``migrate`` would run, as one script for psql; changes nothing."""
+    has_history = await connection.fetchval("SELECT to_regclass('schema_migrations') IS NOT NULL")
+    pending = await _pending(connection) if has_history else load()
+    if not has_history:
+        await _refuse_foreign_tables(connection)
+    if not pending:
+        return "-- nothing to do\n"
+    parts = ["BEGIN;", f"SELECT pg_advisory_xact_lock({LOCK_KEY});", CREATE_HISTORY.strip()]
+    for migration in pending:
+        parts.append(f"-- {migration.version:04}_{migration.name}\n{migration.sql.strip()}")
+        parts.append(
+            "INSERT INTO schema_migrations (version, name, checksum) VALUES "
+            f"({migration.version}, '{migration.name}', '{migration.checksum}');"
+        )
+    return "\n".join([*parts, "COMMIT;", ""])
+
+
+async def version(connection: "Connection") -> int:
+    """Return the newest applied version; 0 when there is none."""
+    if not await connection.fetchval("SELECT to_regclass('schema_migrations') IS NOT NULL"):
+        return 0
+    newest: int = await connection.fetchval(
+        "SELECT coalesce(max(version), 0) FROM schema_migrations"
+    )
+    return newest
+
+
+async def _pending(connection: "Connection") -> list[Migration]:
+    rows = await connection.fetch("SELECT version, name, checksum FROM schema_migrations")
+    applied = {row["version"]: row for row in rows}
+    known = {migration.version: migration for migration in load()}
+    for number, row in sorted(applied.items()):
+        if number not in known:
+            raise MigrationError(
+                f"the database has schema version {number} ({row['name']}), "
+                f"this fastchat knows up to {max(known)}: install a newer fastchat"
+            )
+        if row["checksum"] != known[number].checksum:
+            raise MigrationError(
+                f"schema version {number} ({row['name']}) was applied from another text: "
+                f"found checksum {row['checksum'][:12]}, expected {known[number].checksum[:12]}"
+            )
+    if not applied:
+        await _refuse_foreign_tables(connection)
+    return [migration for number, migration in sorted(known.items()) if number not in applied]
+
+
+async def _refuse_foreign_tables(connection: "Connection") -> None:
+    found = [
+        table
+        for table, column in OWN_COLUMNS.items()
+        if await connection.fetchval(FOREIGN_TABLES, table, column) is not None
+    ]
+    if found:
+        raise MigrationError(
+            f"tables of another server stand in the way: {', '.join(found)}; "
+            "rename them or use another database or schema (search_path)"
+        )

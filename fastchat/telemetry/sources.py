@@ -1,0 +1,161 @@
+"""What telemetry reads: the plain counters that hot objects keep, as Protocols.
+
+Counters only grow, gauges say what is now; everything is an ordinary attribute, so that counting
+costs the hot path one addition and reading costs it nothing.
+"""
+
+from collections.abc import Mapping, Sequence, Sized
+from dataclasses import dataclass
+from typing import Protocol
+
+from fastchat.telemetry.lag import LoopLag
+
+
+class Histogram(Protocol):
+    """Counts of observations per bucket; the last bucket is everything above the last bound."""
+
+    @property
+    def bounds(self) -> Sequence[float]:
+        """Upper bounds, inclusive, ascending; one fewer than ``counts``."""
+
+    @property
+    def counts(self) -> Sequence[int]:
+        """Observations per bucket, not cumulated."""
+
+    @property
+    def sum(self) -> float:
+        """Sum of all observations."""
+
+    @property
+    def count(self) -> int:
+        """Number of observations."""
+
+
+class TransportCounters(Protocol):
+    """Of the endpoint: connections, frames, bytes and what was closed for which reason."""
+
+    connections: int
+    peak_connections: int
+    opened: int
+    closed: int
+    messages_in: int
+    messages_out: int
+    bytes_in: int
+    bytes_out: int
+    ephemeral_sheds: int
+    slow_consumers: int
+    inactivity_timeouts: int
+    keep_alive_timeouts: int
+    authentication_timeouts: int
+    pinned_bytes: int
+
+
+class LimitCounters(Protocol):
+    """Of the windows per user: what was refused."""
+
+    message_refusals: int
+    command_refusals: int
+
+
+class ConnectionCounters(Protocol):
+    """Of the rules per IP address: what was refused, and who is connected from where."""
+
+    ip_refusals: int
+    connection_refusals: int
+
+    @property
+    def connections_by_ip(self) -> Mapping[str, int]:
+        """Open connections per IP address."""
+
+
+class HubCounters(Protocol):
+    """Of the hub: who is here."""
+
+    peak_users: int
+
+    @property
+    def users_online(self) -> int:
+        """Users with at least one session, or within their grace period."""
+
+
+class WriterCounters(Protocol):
+    """Of the batched writer."""
+
+    batches: int
+    messages: int
+    duplicates: int
+    refused: int
+    retries: int
+    unknown_outcomes: int
+    block_check_fail_opens: int
+    commit_seconds: float
+
+    @property
+    def depth(self) -> int:
+        """Messages that wait for their batch or their commit, over all lanes."""
+
+    @property
+    def batch_sizes(self) -> Histogram:
+        """Messages per batch."""
+
+
+class PoolCounters(Protocol):
+    """Of the pool of database connections."""
+
+    queries: int
+    query_seconds: float
+    timeouts: int
+    errors: int
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether the database answered last time."""
+
+    @property
+    def size(self) -> int:
+        """Open connections."""
+
+    @property
+    def idle(self) -> int:
+        """Open connections that nobody uses."""
+
+    @property
+    def waiting(self) -> int:
+        """Calls that wait for a connection."""
+
+    @property
+    def query_times(self) -> Mapping[str, Histogram]:
+        """Seconds per query, by the caller's name for it."""
+
+
+class SpineCounters(Protocol):
+    """Of the dispatcher and the handlers."""
+
+    commands: int
+
+    @property
+    def errors_by_code(self) -> Mapping[str, int]:
+        """Refused or failed commands, by the code they were answered with."""
+
+    @property
+    def send_to_ack(self) -> Histogram:
+        """Seconds from a message's arrival to its acknowledgement."""
+
+    @property
+    def send_to_delivery(self) -> Histogram:
+        """Seconds from a message's arrival to its hand-over to the receiver's outbox."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sources:
+    """Everything that telemetry reads."""
+
+    transport: TransportCounters
+    limits: LimitCounters
+    connections: ConnectionCounters
+    hub: HubCounters
+    writer: WriterCounters
+    pool: PoolCounters
+    spine: SpineCounters
+    conversations: Sized  # rooms this worker has in memory
+    lag: LoopLag

@@ -1,0 +1,64 @@
+"""A real PostgreSQL for the whole run, and a fresh migrated database for each test that asks."""
+
+import itertools
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from fastchat.store import migrations
+from fastchat.store.embedded import EmbeddedPostgres
+
+TEMPLATE = "fastchat_template"
+BACKEND_TABLES = """
+CREATE TABLE users_auth (user_id bigint PRIMARY KEY, username text NOT NULL, email text);
+CREATE TABLE user_profile_info (
+    user_id bigint PRIMARY KEY, first_name text, last_name text,
+    display_name text, profile_picture_url text
+);
+CREATE TABLE jwt_revocation (jti text PRIMARY KEY);
+CREATE TABLE blocked_relationships (
+    blocker_id bigint, blocked_id bigint, PRIMARY KEY (blocker_id, blocked_id)
+);
+CREATE TABLE user_follows (
+    follower_id bigint, followee_id bigint, PRIMARY KEY (follower_id, followee_id)
+);
+INSERT INTO users_auth
+    SELECT id, 'user' || id, 'user' || id || '@example.org' FROM generate_series(1, 200) id;
+"""
+TEMPLATE_EXISTS = "SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)"
+numbers = itertools.count()
+
+
+def address(dsn: str, database: str) -> str:
+    return dsn.rpartition("/")[0] + "/" + database
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory):
+    """The embedded server."""
+    folder: Path = tmp_path_factory.mktemp("postgres")
+    # pytest's folders are for their owner alone; the server may run as nobody.
+    for path in (folder, *folder.parents[:2]):
+        path.chmod(0o755)
+    with EmbeddedPostgres(folder) as server:
+        yield server
+
+
+@pytest.fixture
+async def database(postgres):
+    """Address of a fresh database with all tables, the backend's too; users 1 to 200 exist."""
+    admin = await asyncpg.connect(postgres.dsn)
+    try:
+        if not await admin.fetchval(TEMPLATE_EXISTS, TEMPLATE):
+            await admin.execute(f"CREATE DATABASE {TEMPLATE}")
+            template = await asyncpg.connect(address(postgres.dsn, TEMPLATE))
+            await template.execute(BACKEND_TABLES)
+            await migrations.migrate(template)
+            await template.close()
+        name = f"test_{next(numbers)}"
+        await admin.execute(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}")
+        yield address(postgres.dsn, name)
+        await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    finally:
+        await admin.close()

@@ -1,0 +1,77 @@
+"""Hand-written sources of figures, each with its own number."""
+
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+
+from fastchat.telemetry.lag import LoopLag
+from fastchat.telemetry.sources import Sources
+
+
+@dataclass
+class FakeHistogram:
+    bounds: tuple[float, ...] = (0.001, 0.01, 0.1)
+    counts: list[int] = field(default_factory=lambda: [0, 0, 0, 0])
+    sum: float = 0.0
+
+    @property
+    def count(self) -> int:
+        return sum(self.counts)
+
+
+def make_sources() -> Sources:
+    return Sources(
+        transport=SimpleNamespace(
+            connections=7,
+            peak_connections=9,
+            opened=20,
+            closed=13,
+            messages_in=100,
+            messages_out=200,
+            bytes_in=1000,
+            bytes_out=2000,
+            ephemeral_sheds=3,
+            slow_consumers=1,
+            inactivity_timeouts=4,
+            keep_alive_timeouts=5,
+            authentication_timeouts=6,
+            pinned_bytes=65536,
+        ),
+        limits=SimpleNamespace(message_refusals=1, command_refusals=2),
+        connections=SimpleNamespace(
+            ip_refusals=3,
+            connection_refusals=4,
+            connections_by_ip={f"10.0.0.{n}": n for n in range(1, 8)},
+        ),
+        hub=SimpleNamespace(users_online=5, peak_users=6),
+        writer=SimpleNamespace(
+            batches=10,
+            messages=40,
+            duplicates=2,
+            refused=3,
+            retries=1,
+            unknown_outcomes=0,
+            block_check_fail_opens=0,
+            commit_seconds=0.05,
+            depth=8,
+            batch_sizes=FakeHistogram((1.0, 16.0), [4, 5, 1], 40.0),
+        ),
+        pool=SimpleNamespace(
+            queries=50,
+            query_seconds=0.1,
+            timeouts=1,
+            errors=2,
+            is_connected=True,
+            size=4,
+            idle=3,
+            waiting=0,
+            query_times={"login": FakeHistogram(counts=[1, 2, 0, 0], sum=0.02)},
+        ),
+        spine=SimpleNamespace(
+            commands=90,
+            errors_by_code={"VALIDATION_ERROR": 2, "AUTH_REQUIRED": 1},
+            send_to_ack=FakeHistogram(counts=[1, 2, 1, 1], sum=0.5),
+            send_to_delivery=FakeHistogram(),
+        ),
+        conversations=range(11),
+        lag=LoopLag(),
+    )

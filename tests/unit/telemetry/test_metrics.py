@@ -1,0 +1,114 @@
+"""The figures of /metrics, as JSON and as Prometheus text, from hand-written sources."""
+
+import json
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from fastchat.telemetry.metrics import Metrics, quantile, resident_bytes
+from tests.unit.telemetry.fakes import FakeHistogram, make_sources
+
+
+@pytest.fixture
+def metrics():
+    return Metrics(make_sources(), compiled=True, version="1.2.3", wall_clock=lambda: 1.7e9)
+
+
+def samples(metrics):
+    families = text_string_to_metric_families(metrics.prometheus().decode())
+    return {
+        (sample.name, *sorted(sample.labels.items())): sample.value
+        for family in families
+        for sample in family.samples
+    }
+
+
+def test_json_has_the_published_fields(metrics):
+    body = metrics.json()
+    published = {
+        "connections": 7,
+        "messagesSent": 200,
+        "messagesReceived": 100,
+        "errors": 3,
+        "startTime": "2023-11-14T22:13:20.000Z",
+        "activeUsers": 5,
+        "conversations": 11,
+        "peakConcurrentUsers": 6,
+        "averageResponseTime": 100.0,
+        "totalDataTransferred": 3000,
+        "rateLimitHits": 10,
+    }
+    assert {name: body[name] for name in published} == published
+
+
+def test_json_is_plain(metrics):
+    body = metrics.json()
+    assert json.loads(json.dumps(body, allow_nan=False)) == body
+
+
+def test_json_shows_how_many_ips_and_the_busiest_ones(metrics):
+    shown = metrics.json()["ipConnections"]
+    assert (shown["addresses"], shown["highest"]) == (7, 7)
+    assert [row["connections"] for row in shown["top"]] == [7, 6, 5, 4, 3]
+
+
+def test_prometheus_counters_gauges_and_labels_carry_the_sources_figures(metrics):
+    found = samples(metrics)
+    expected = {
+        ("fastchat_connections",): 7,
+        ("fastchat_messages_in_total",): 100,
+        ("fastchat_messages_stored_total",): 40,
+        ("fastchat_lane_depth",): 8,
+        ("fastchat_pool_connected",): 1,
+        ("fastchat_errors_total", ("code", "AUTH_REQUIRED")): 1,
+        ("fastchat_rate_limit_hits_total", ("limit", "connections")): 4,
+        ("fastchat_timeouts_total", ("kind", "keep_alive")): 5,
+        ("fastchat_ip_connections_highest",): 7,
+        ("fastchat_build_info", ("compiled", "yes"), ("version", "1.2.3")): 1,
+    }
+    assert {name: found[name] for name in expected} == expected
+
+
+def test_prometheus_histograms_are_cumulated(metrics):
+    found = samples(metrics)
+    name = "fastchat_send_to_ack_seconds"
+    buckets = [found[f"{name}_bucket", ("le", le)] for le in ("0.001", "0.01", "0.1", "+Inf")]
+    assert buckets == [1, 3, 4, 5]
+    assert (found[f"{name}_count",], found[f"{name}_sum",]) == (5, 0.5)
+
+
+def test_query_times_are_labelled_by_query(metrics):
+    found = samples(metrics)
+    assert found["fastchat_query_seconds_count", ("query", "login")] == 3
+
+
+def test_every_prometheus_metric_has_a_help_text_and_the_prefix(metrics):
+    for family in text_string_to_metric_families(metrics.prometheus().decode()):
+        assert family.documentation
+        assert family.name.startswith("fastchat_")
+
+
+def test_figures_are_read_anew_each_time(metrics):
+    metrics.sources.transport.messages_in += 1
+    assert metrics.json()["messagesReceived"] == 101
+    assert samples(metrics)["fastchat_messages_in_total",] == 101
+
+
+def test_means_before_the_first_observation_are_zero(metrics):
+    assert metrics.json()["latency"]["sendToDelivery"] == {
+        "count": 0,
+        "mean": 0.0,
+        "p50": 0.0,
+        "p99": 0.0,
+    }
+
+
+def test_quantile_is_interpolated_and_ends_at_the_last_bound():
+    histogram = FakeHistogram((1.0, 2.0), [2, 2, 1], 0.0)
+    assert quantile(histogram, 0.4) == pytest.approx(1.0)
+    assert quantile(histogram, 0.6) == pytest.approx(1.5)
+    assert quantile(histogram, 0.99) == pytest.approx(2.0)
+
+
+def test_resident_memory_is_that_of_a_python_process():
+    assert 5_000_000 < resident_bytes() < 10_000_000_000
