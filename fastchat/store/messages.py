@@ -1,0 +1,75 @@
+"""Rows of ``chat_messages`` as plain values."""
+
+from typing import NamedTuple, Protocol
+
+from fastchat.store.ids import message_id, parse_message_id
+
+
+class MessageRow(NamedTuple):
+    """One stored message, still sealed. Times are epoch seconds.
+
+    ``rev`` is that of the last change of the message. ``old_id`` is only in rows of the previous
+    server. ``is_read``: the recipient has read it.
+    """
+
+    seq: int
+    rev: int
+    created_at: float
+    edited_at: float | None
+    old_id: str | None
+    sender_id: str
+    reply_to: str | None
+    client_message_id: str | None
+    is_encrypted: bool
+    content: str | None
+    encrypted_content: str | None
+    encryption_iv: str | None
+    encryption_scheme: str | None
+    is_deleted: bool
+    is_read: bool
+
+    def message_id(self, room_id: int) -> str:
+        """Return the id of the message on the wire."""
+        return self.old_id or message_id(room_id, self.seq)
+
+
+# In the order of MessageRow, without is_read. A float costs half of a timestamp to decode, and the
+# wire needs no more.
+MESSAGE_COLUMNS = """m.seq, coalesce(m.changed_rev, m.rev), date_part('epoch', m.created_at),
+    date_part('epoch', m.edited_at), m.message_id, m.sender_id, m.reply_to, m.client_message_id,
+    m.is_encrypted, m.content, m.encrypted_content, m.encryption_iv, m.encryption_scheme,
+    m.is_deleted"""
+
+
+class MessageRef(NamedTuple):
+    """Where a message id points; ``old_id`` when it is one that the previous server gave."""
+
+    room_id: int
+    seq: int
+    old_id: str | None = None
+
+
+def parse_reference(text: str) -> MessageRef | None:
+    """Return where an id that fastchat made points, or None; asks nobody whether it exists."""
+    position = parse_message_id(text)
+    return MessageRef(*position) if position is not None else None
+
+
+class SealedContent(Protocol):
+    """Content ready to be stored: either ``content`` or the encrypted columns."""
+
+    @property
+    def content(self) -> str | None:
+        """Plaintext, where encryption failed and that is allowed."""
+
+    @property
+    def encrypted_content(self) -> str | None:
+        """Ciphertext in hex."""
+
+    @property
+    def encryption_iv(self) -> str | None:
+        """Initialisation vector in hex."""
+
+    @property
+    def encryption_scheme(self) -> str | None:
+        """Format and key."""

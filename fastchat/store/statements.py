@@ -1,0 +1,140 @@
+"""The SQL of the writer's lanes.
+
+One statement stores a batch. Its first step is a fence: the lane's row must still have the number
+the batch was made for, or nothing happens. Then the rooms are locked, in ascending order; rooms and
+members are checked once each; the counters advance; the messages are inserted; and the answer is
+written into the lane's row and returned. So the answer is as durable as the messages, and a late
+copy of a statement stores nothing.
+
+Waiting for a room's lock refreshes that row only, not the rest of the snapshot: a concurrent repeat
+of a client id is therefore seen as a unique violation (23505), and the batch is run again.
+"""
+
+from fastchat.store.batch import UserColumns
+
+# Verdicts on a room that was refused; a stored room has its last seq instead.
+BLOCKED = -1
+UNKNOWN_USER = -2
+LOOK_AGAIN = -3  # a client id is known already, or a message replied to is not there
+NO_ROOM = -4
+
+BATCH = """
+WITH fence AS MATERIALIZED (
+    SELECT lane_id FROM lane_commits WHERE lane_id = $1 AND batch_no = $2 FOR UPDATE
+), given_rooms AS MATERIALIZED (
+    SELECT * FROM unnest($3::bigint[], $4::integer[], $5::text[], $6::text[], $7::text[]
+        {native_arrays})
+        WITH ORDINALITY AS g (room_id, n, conversation_id, user1, user2 {native_names}, ord)
+), locked AS MATERIALIZED (
+    SELECT room_id, last_at FROM chat_rooms
+    WHERE room_id = ANY ($3::bigint[]) AND EXISTS (SELECT FROM fence)
+    ORDER BY room_id FOR NO KEY UPDATE
+), given AS MATERIALIZED (
+    SELECT * FROM unnest($8::integer[], $9::integer[], $10::text[], $11::text[], $12::text[],
+        $13::bigint[], $14::text[], $15::text[], $16::text[], $17::text[], $18::text[])
+        AS m (ord, rank, sender_id, recipient_id, reply_to, reply_seq, client_id,
+            content, encrypted_content, encryption_iv, encryption_scheme)
+), judged AS MATERIALIZED (
+    SELECT g.*, CASE
+        WHEN l.room_id IS NULL THEN -4
+        WHEN NOT ({user1_exists} AND {user2_exists}) THEN -2
+        WHEN {is_blocked} THEN -1
+        WHEN g.ord IN (
+            SELECT m.ord FROM given m JOIN given_rooms r USING (ord)
+            WHERE m.client_id IS NOT NULL AND EXISTS (
+                    SELECT FROM chat_messages d
+                    WHERE d.room_id = r.room_id AND d.sender_id = m.sender_id
+                      AND d.client_message_id = m.client_id)
+               OR m.reply_seq IS NOT NULL AND NOT EXISTS (
+                    SELECT FROM chat_messages d
+                    WHERE d.room_id = r.room_id AND d.seq = m.reply_seq AND NOT d.is_deleted)
+        ) THEN -3
+        ELSE 0 END AS verdict
+    FROM given_rooms g LEFT JOIN locked l USING (room_id)
+), advanced AS (
+    UPDATE chat_rooms r
+    SET seq = r.seq + j.n, rev = r.rev + j.n, last_at = greatest(r.last_at, clock_timestamp())
+    FROM judged j WHERE r.room_id = j.room_id AND j.verdict = 0
+    RETURNING j.ord, r.room_id, r.seq, r.rev, r.last_at, j.n, j.conversation_id
+), inserted AS (
+    INSERT INTO chat_messages (room_id, seq, rev, created_at, is_encrypted, conversation_id,
+        sender_id, recipient_id, reply_to, client_message_id,
+        content, encrypted_content, encryption_iv, encryption_scheme)
+    SELECT a.room_id, a.seq - a.n + m.rank, a.rev - a.n + m.rank, a.last_at, m.content IS NULL,
+        a.conversation_id, m.sender_id, m.recipient_id, m.reply_to, m.client_id,
+        m.content, m.encrypted_content, m.encryption_iv, m.encryption_scheme
+    FROM given m JOIN advanced a USING (ord)
+)
+UPDATE lane_commits c
+SET batch_no = $2 + 1, committed_at = now(), answer = (
+    SELECT array_agg(coalesce(a.seq, j.verdict) ORDER BY j.ord)
+        || array_agg(coalesce(a.rev, 0) ORDER BY j.ord)
+        || array_agg(coalesce((extract(epoch FROM a.last_at) * 1000000)::bigint, 0) ORDER BY j.ord)
+    FROM judged j LEFT JOIN advanced a USING (ord))
+FROM fence WHERE c.lane_id = fence.lane_id
+RETURNING c.answer
+"""
+
+NEW_LANE = "INSERT INTO lane_commits DEFAULT VALUES RETURNING lane_id"
+
+# A step of two, where a batch takes one: it tells a dead number from a committed one.
+CLOSE_FENCE = """
+UPDATE lane_commits SET batch_no = batch_no + 2, answer = '{}' WHERE lane_id = $1 AND batch_no = $2
+"""
+READ_LANE = "SELECT batch_no, answer FROM lane_commits WHERE lane_id = $1"
+
+LOOK_UP = """
+SELECT (SELECT d.seq FROM chat_messages d
+        WHERE d.room_id = $1 AND d.sender_id = m.sender_id AND d.client_message_id = m.client_id),
+    m.reply_seq IS NULL OR EXISTS (
+        SELECT FROM chat_messages d
+        WHERE d.room_id = $1 AND d.seq = m.reply_seq AND NOT d.is_deleted)
+FROM unnest($2::text[], $3::text[], $4::bigint[]) WITH ORDINALITY
+    AS m (sender_id, client_id, reply_seq, ord)
+ORDER BY m.ord
+"""
+
+FIRST_NATIVE = 19  # number of the first parameter behind those named above
+
+
+def native_types(columns: UserColumns, *, check_blocks: bool) -> list[str]:
+    """Return the id types, besides text, that the batch statement takes the members in."""
+    wanted = [columns.users_id_type, columns.blocks_id_type if check_blocks else None]
+    return sorted({name for name in wanted if name is not None and name != "text"})
+
+
+def batch_statement(columns: UserColumns, *, check_blocks: bool) -> str:
+    """Return the statement for these columns, with or without the look at blocks."""
+    types = native_types(columns, check_blocks=check_blocks)
+    arrays = names = ""
+    for index, name in enumerate(types):
+        number = FIRST_NATIVE + 2 * index
+        arrays += f", ${number}::{name}[], ${number + 1}::{name}[]"
+        names += f", user1_{name}, user2_{name}"
+
+    def member(user: str, id_type: str) -> str:
+        return f"g.{user}" if id_type == "text" else f"g.{user}_{id_type}"
+
+    def exists(user: str) -> str:
+        known = f"EXISTS (SELECT FROM chat_users u WHERE u.user_id = g.{user})"
+        if columns.users_id_type is None:
+            return known
+        own = member(user, columns.users_id_type)
+        return f"(EXISTS (SELECT FROM users_auth u WHERE u.user_id = {own}) OR {known})"
+
+    is_blocked = "false"
+    if check_blocks and columns.blocks_id_type is not None:
+        one, other = (member(user, columns.blocks_id_type) for user in ("user1", "user2"))
+        is_blocked = (
+            "EXISTS (SELECT FROM blocked_relationships b "
+            f"WHERE b.blocker_id = {one} AND b.blocked_id = {other}) "
+            "OR EXISTS (SELECT FROM blocked_relationships b "
+            f"WHERE b.blocker_id = {other} AND b.blocked_id = {one})"
+        )
+    return BATCH.format(
+        native_arrays=arrays,
+        native_names=names,
+        user1_exists=exists("user1"),
+        user2_exists=exists("user2"),
+        is_blocked=is_blocked,
+    )

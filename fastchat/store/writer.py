@@ -1,0 +1,99 @@
+"""The batched writer: hands each message to the lane of its room. Hot path.
+
+Source: docs/decisions/0001-write-statement.md; cost: benchmarks/test_batch_insert.py.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
+
+from fastchat.errors import ServiceUnavailable
+from fastchat.store.batch import Entry, NewMessage, Outcome, UserColumns
+from fastchat.store.lane import Lane
+
+if TYPE_CHECKING:
+    from asyncpg import Connection
+
+# Plans are made once, for any size of table: on an empty one a sequential scan looks cheap.
+LANE_SETTINGS = {
+    "plan_cache_mode": "force_generic_plan",
+    "jit": "off",
+    "enable_nestloop": "on",
+    "enable_seqscan": "off",
+    "synchronous_commit": "on",
+    "statement_timeout": "1400",
+    "lock_timeout": "1200",
+}
+
+
+class MessageWriter:
+    """Stores messages in batches, in order per room, each acknowledged after its COMMIT."""
+
+    def __init__(
+        self,
+        connect: Callable[[], Awaitable["Connection"]],
+        columns: UserColumns,
+        *,
+        lanes: int = 1,
+        max_batch: int = 256,
+        max_pending: int = 20_000,
+        deadline: float = 4.5,
+        block_check_fail_open: bool = True,
+    ) -> None:
+        """Make the lanes; nothing is opened before ``start``.
+
+        Args:
+            connect: Opens one connection with ``LANE_SETTINGS``; called once per lane, and again
+                when the connection broke.
+            columns: What the main backend's tables look like.
+            lanes: Connections that commit at the same time.
+            max_batch: Messages per statement, at most 256: the answer must fit into a page.
+            max_pending: Messages that may wait in all lanes.
+            deadline: Seconds after which a sender is told ``UNAVAILABLE``.
+            block_check_fail_open: Let messages pass when only the blocks cannot be read.
+
+        Raises:
+            ValueError: ``max_batch`` above 256 or anything below 1.
+        """
+        if not 1 <= max_batch <= 256 or lanes < 1:
+            raise ValueError(f"max_batch={max_batch}, lanes={lanes}: expected 1 to 256, at least 1")
+        self._max_pending = max_pending
+        self._deadline = deadline
+        self._loop = asyncio.get_running_loop()
+        self.lanes = [
+            Lane(
+                connect,
+                columns,
+                max_batch=max_batch,
+                block_check_fail_open=block_check_fail_open,
+            )
+            for _ in range(lanes)
+        ]
+
+    @property
+    def depth(self) -> int:
+        """Messages that wait for their batch or their commit, over all lanes."""
+        return sum(lane.depth for lane in self.lanes)
+
+    def start(self) -> None:
+        """Begin to store."""
+        for lane in self.lanes:
+            lane.start()
+
+    async def stop(self, timeout: float) -> None:
+        """Store what was accepted, for at most ``timeout`` seconds; the rest is ``UNAVAILABLE``."""
+        await asyncio.gather(*(lane.stop(timeout) for lane in self.lanes))
+
+    def append(self, message: NewMessage, done: Callable[[Outcome], None]) -> None:
+        """Hand a message to the lane of its room.
+
+        ``done`` is called once, and a second time, with ``Stored.is_late``, for a message that was
+        stored although its sender had been told ``UNAVAILABLE``.
+
+        Raises:
+            ServiceUnavailable: too many messages wait; this one was not accepted.
+        """
+        if self.depth >= self._max_pending:
+            raise ServiceUnavailable
+        lane = self.lanes[message.room_id % len(self.lanes)]
+        lane.append(Entry(message, done, self._loop.time() + self._deadline))
