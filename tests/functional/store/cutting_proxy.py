@@ -9,7 +9,8 @@ class CuttingProxy:
     """Passes bytes between clients and the server of ``dsn``; both faults last until they are lifted.
 
     ``cut_answers``: the next answer of the server is dropped and its connection closed, so that a
-    COMMIT happened and nobody was told. ``frozen``: connections stay open and silent.
+    COMMIT happened and nobody was told. ``cut_every``: the same again and again. After ``freeze``
+    connections stay open and silent.
     """
 
     def __init__(self, dsn: str) -> None:
@@ -21,7 +22,9 @@ class CuttingProxy:
         self._thawed = asyncio.Event()
         self._thawed.set()
         self.cut_answers = False
+        self.cut_every = 0  # pieces of answers between two cuts; 0: never
         self.cuts = 0
+        self._pieces = 0
 
     @property
     def dsn(self) -> str:
@@ -66,9 +69,15 @@ class CuttingProxy:
         with suppress(ConnectionError):
             while data := await reader.read(65536):
                 await self._thawed.wait()
-                if are_answers and self.cut_answers:
-                    self.cuts += 1
-                    self.cut_answers = False
+                if are_answers and self._is_cut():
                     raise EOFError
                 writer.write(data)
         raise EOFError
+
+    def _is_cut(self) -> bool:
+        self._pieces += 1
+        is_due = bool(self.cut_every) and self._pieces % self.cut_every == 0
+        is_cut = self.cut_answers or is_due
+        self.cut_answers = False
+        self.cuts += is_cut
+        return is_cut

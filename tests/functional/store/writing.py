@@ -25,9 +25,19 @@ def make_writer(dsn: str, columns: Columns | None = None, **options) -> MessageW
     return writer
 
 
+async def add_users(connection: asyncpg.Connection, count: int) -> None:
+    """The backend knows the users 1 to ``count``."""
+    await connection.execute(
+        "INSERT INTO users_auth (user_id, username) "
+        "SELECT id, 'user' || id FROM generate_series(1, $1::int) id ON CONFLICT DO NOTHING",
+        count,
+    )
+
+
 async def make_rooms(dsn: str, count: int) -> list[tuple[int, str, str]]:
     """Rooms of the users 1 and 2, 3 and 4, …: (room_id, user1, user2)."""
     connection = await asyncpg.connect(dsn)
+    await add_users(connection, 2 * count)
     rooms = []
     for index in range(count):
         room_id = await connection.fetchval(

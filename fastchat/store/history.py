@@ -1,0 +1,236 @@
+"""Pages of a room, by position: a page costs the same at its end and a million messages deep.
+
+``seq`` has no gaps, so the n-th newest message is found by arithmetic. Only hidden messages
+(deleted for everyone, or removed by the reader) disturb it. They are few and have indexes of their
+own, so the start of a page is moved by their number.
+
+Nothing here asks whether the reader is in the room: the caller has done that.
+"""
+
+from operator import attrgetter
+from typing import TYPE_CHECKING, NamedTuple
+
+from fastchat.store.lookups import DEADLINE, BatchedLookup
+from fastchat.store.messages import (
+    LAST_SEQ,
+    MESSAGE_COLUMNS,
+    MessageRef,
+    MessageRow,
+    parse_reference,
+)
+
+if TYPE_CHECKING:
+    from fastchat.store.pool import Pool
+
+# A page of 200 long messages is large; few of them travel together.
+PAGES_PER_QUERY = 16
+
+IS_READ = "m.is_read OR m.seq <= coalesce({read_seq}, 0)"
+READ_BY = """(SELECT o.read_seq FROM room_members o
+    WHERE o.room_id = {room} AND o.user_id {whose} LIMIT 1)"""
+
+# A page going back from the newest message, or from `before_seq`. One row more than wanted is read:
+# it tells whether there are more.
+PAGES_BACK = f"""
+WITH keys AS MATERIALIZED (
+    SELECT k.*, least(k.before_seq - 1, r.seq) AS top,
+        {READ_BY.format(room="k.room_id", whose="= k.user_id")} AS own_read,
+        {READ_BY.format(room="k.room_id", whose="<> k.user_id")} AS other_read
+    FROM unnest($1::integer[], $2::bigint[], $3::text[], $4::integer[], $5::bigint[], $6::bigint[])
+        AS k (position, room_id, user_id, wanted, skipped, before_seq)
+    JOIN chat_rooms r ON r.room_id = k.room_id
+), bounds AS MATERIALIZED (
+    -- The i-th newest hidden message, counted from 0, has top - seq - i visible ones above it.
+    SELECT k.*, CASE WHEN k.skipped = 0 THEN k.top ELSE k.top - k.skipped - (
+        SELECT count(*) FROM (
+            SELECT k.top - h.seq - row_number() OVER (ORDER BY h.seq DESC) + 1 AS visible_above
+            FROM (
+                SELECT d.seq FROM chat_messages d
+                WHERE d.room_id = k.room_id AND d.is_deleted AND d.seq <= k.top
+                UNION
+                SELECT x.seq FROM message_removals x
+                WHERE x.user_id = k.user_id AND x.room_id = k.room_id AND x.seq <= k.top
+            ) h
+        ) hidden WHERE hidden.visible_above < k.skipped
+    ) END AS bound
+    FROM keys k
+)
+SELECT b.position, {MESSAGE_COLUMNS}, {
+    IS_READ.format(
+        read_seq="CASE WHEN m.sender_id = b.user_id THEN b.other_read ELSE b.own_read END"
+    )
+}
+FROM bounds b CROSS JOIN LATERAL (
+    SELECT m.* FROM chat_messages m
+    WHERE m.room_id = b.room_id AND m.seq <= b.bound AND NOT m.is_deleted
+      AND NOT EXISTS (SELECT FROM message_removals x
+          WHERE x.user_id = b.user_id AND x.room_id = b.room_id AND x.seq = m.seq)
+    ORDER BY m.seq DESC LIMIT b.wanted
+) m
+"""
+
+# A page going forward from `after_seq`, up to `before_seq`.
+PAGES_FORWARD = f"""
+WITH keys AS MATERIALIZED (
+    SELECT k.*,
+        {READ_BY.format(room="k.room_id", whose="= k.user_id")} AS own_read,
+        {READ_BY.format(room="k.room_id", whose="<> k.user_id")} AS other_read
+    FROM unnest($1::integer[], $2::bigint[], $3::text[], $4::integer[], $5::bigint[], $6::bigint[])
+        AS k (position, room_id, user_id, wanted, after_seq, before_seq)
+)
+SELECT k.position, {MESSAGE_COLUMNS}, {
+    IS_READ.format(
+        read_seq="CASE WHEN m.sender_id = k.user_id THEN k.other_read ELSE k.own_read END"
+    )
+}
+FROM keys k CROSS JOIN LATERAL (
+    SELECT m.* FROM chat_messages m
+    WHERE m.room_id = k.room_id AND m.seq > k.after_seq AND m.seq < k.before_seq
+      AND NOT m.is_deleted
+      AND NOT EXISTS (SELECT FROM message_removals x
+          WHERE x.user_id = k.user_id AND x.room_id = k.room_id AND x.seq = m.seq)
+    ORDER BY m.seq LIMIT k.wanted
+) m
+"""
+
+SINGLE = f"""
+SELECT k.position, {MESSAGE_COLUMNS}, {
+    IS_READ.format(read_seq=READ_BY.format(room="m.room_id", whose="<> m.sender_id"))
+}
+FROM unnest($1::integer[], $2::bigint[], $3::bigint[]) AS k (position, room_id, seq)
+JOIN chat_messages m ON m.room_id = k.room_id AND m.seq = k.seq
+"""
+
+OLD_IDS = """
+SELECT message_id, room_id, seq FROM chat_messages
+WHERE message_id = ANY ($1::text[]) AND message_id IS NOT NULL
+"""
+
+
+class Page(NamedTuple):
+    """Messages, the oldest first, and whether there are more in the direction of reading."""
+
+    messages: list[MessageRow]
+    has_more: bool
+
+
+class _PageKey(NamedTuple):
+    room_id: int
+    user_id: str
+    wanted: int
+    start: int  # going back: visible messages to skip; going forward: the seq before the first
+    before: int
+
+
+class History:
+    """Reads what is stored, as one reader sees it; questions of one turn travel together."""
+
+    def __init__(self, pool: "Pool", *, deadline: float = DEADLINE) -> None:
+        """Take the pool, and seconds after which a question is given up."""
+        self._pool = pool
+        self._deadline = deadline
+        self.pages_back: BatchedLookup[_PageKey, list[MessageRow]] = BatchedLookup(
+            self._fetch_back, max_batch=PAGES_PER_QUERY, max_in_flight=4, deadline=deadline
+        )
+        self.pages_forward: BatchedLookup[_PageKey, list[MessageRow]] = BatchedLookup(
+            self._fetch_forward, max_batch=PAGES_PER_QUERY, max_in_flight=4, deadline=deadline
+        )
+        self.singles: BatchedLookup[tuple[int, int], MessageRow | None] = BatchedLookup(
+            self._fetch_singles, deadline=deadline
+        )
+        self.old_ids: BatchedLookup[str, MessageRef | None] = BatchedLookup(
+            self._fetch_old_ids, deadline=deadline
+        )
+
+    async def page(
+        self,
+        room_id: int,
+        user_id: str,
+        limit: int,
+        offset: int = 0,
+        before: int | None = None,
+        after: int | None = None,
+    ) -> Page:
+        """Return one page as the user sees it.
+
+        Args:
+            room_id: The room; one without messages has an empty page.
+            user_id: The reader, whose own removals are left out.
+            limit: Messages on the page.
+            offset: Visible messages to skip, from the newest or from ``before``; not used with
+                ``after``.
+            before: The page ends below this ``seq``.
+            after: The page begins above this ``seq`` and goes forward.
+
+        Raises:
+            ServiceUnavailable: the database did not answer.
+        """
+        end = LAST_SEQ if before is None else min(before, LAST_SEQ)
+        if after is not None:
+            key = _PageKey(room_id, user_id, limit + 1, min(after, LAST_SEQ), end)
+            messages = await self.pages_forward.get(key)
+            return Page(messages[:limit], len(messages) > limit)
+        key = _PageKey(room_id, user_id, limit + 1, min(offset, LAST_SEQ >> 1), end)
+        messages = await self.pages_back.get(key)
+        return Page(messages[-limit:], len(messages) > limit)
+
+    async def last(self, room_id: int, user_id: str, limit: int = 50) -> Page:
+        """Return the newest messages as the user sees them.
+
+        Raises:
+            ServiceUnavailable: the database did not answer.
+        """
+        return await self.page(room_id, user_id, limit)
+
+    async def resolve(self, message_id: str) -> MessageRef | None:
+        """Return where the id of a message points, or None when no message can have it.
+
+        An id that fastchat made says so itself and is not looked up: there may be no message.
+
+        Raises:
+            ServiceUnavailable: the database did not answer.
+        """
+        return parse_reference(message_id) or await self.old_ids.get(message_id)
+
+    async def fetch_message(self, room_id: int, seq: int) -> MessageRow | None:
+        """Return one message, even if it is deleted or was removed by somebody.
+
+        Raises:
+            ServiceUnavailable: the database did not answer.
+        """
+        return await self.singles.get((room_id, seq))
+
+    async def _fetch_back(self, keys: list[_PageKey]) -> list[list[MessageRow]]:
+        return await self._fetch_pages(PAGES_BACK, keys)
+
+    async def _fetch_forward(self, keys: list[_PageKey]) -> list[list[MessageRow]]:
+        return await self._fetch_pages(PAGES_FORWARD, keys)
+
+    async def _fetch_pages(self, query: str, keys: list[_PageKey]) -> list[list[MessageRow]]:
+        rows = await self._pool.fetch(
+            query,
+            list(range(len(keys))),
+            *map(list, zip(*keys, strict=True)),
+            timeout=self._deadline,
+        )
+        pages: list[list[MessageRow]] = [[] for _ in keys]
+        for row in rows:
+            pages[row[0]].append(MessageRow._make(row[1:]))
+        for page in pages:
+            # The rows come in one direction or the other, which sorts in linear time.
+            page.sort(key=attrgetter("seq"))
+        return pages
+
+    async def _fetch_singles(self, keys: list[tuple[int, int]]) -> list[MessageRow | None]:
+        found: list[MessageRow | None] = [None] * len(keys)
+        room_ids, seqs = map(list, zip(*keys, strict=True))
+        for row in await self._pool.fetch(
+            SINGLE, list(range(len(keys))), room_ids, seqs, timeout=self._deadline
+        ):
+            found[row[0]] = MessageRow._make(row[1:])
+        return found
+
+    async def _fetch_old_ids(self, keys: list[str]) -> list[MessageRef | None]:
+        rows = await self._pool.fetch(OLD_IDS, keys, timeout=self._deadline)
+        found = {old_id: MessageRef(room_id, seq, old_id) for old_id, room_id, seq in rows}
+        return [found.get(key) for key in keys]
