@@ -44,7 +44,6 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="fastchat", description="A real-time chat server.")
     parser.add_argument("--version", action="version", version=f"fastchat {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    commands.add_parser("serve", help="run the server; settings come from the environment")
     commands.add_parser("check", help="check settings, database, keys and limits; exit code 0 or 1")
     migrate = commands.add_parser("migrate", help="bring the database to this version's schema")
     migrate.add_argument("--sql", action="store_true", help="print the SQL instead of running it")
@@ -61,15 +60,6 @@ def _parser() -> argparse.ArgumentParser:
     shape = config.add_mutually_exclusive_group()
     shape.add_argument("--env", action="store_true", help="as an environment file")
     shape.add_argument("--docs", action="store_true", help="as Markdown, as in the documentation")
-    chat = commands.add_parser("chat", help="chat in the terminal")
-    chat.add_argument("--as", dest="as_name", required=True, metavar="NAME", help="who you are")
-    chat.add_argument("--to", required=True, metavar="NAME", help="whom to chat with")
-    port = os.environ.get("PORT", "").strip() or "3001"
-    url = f"ws://127.0.0.1:{port}"
-    chat.add_argument("--url", default=url, metavar="URL", help=f"default: {url}")
-    chat.add_argument(
-        "--token", metavar="TOKEN", help="default: FASTCHAT_TOKEN, or one made in development"
-    )
     return parser
 
 

@@ -211,7 +211,7 @@ class EmbeddedPostgres:
             # initdb wants an empty folder; one that was interrupted is not.
             for entry in self._data.iterdir():
                 shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
-            command = [self._bin / "initdb", "-D", self._data, "-U", ROLE, "-E", "UTF8"]
+            command = [str(self._bin / "initdb"), "-D", str(self._data), "-U", ROLE, "-E", "UTF8"]
             options = ["--auth=scram-sha-256", f"--pwfile={given.name}", "--no-instructions"]
             self._run(*command, *options, prefix=self._prefix)
         self._launch()

@@ -101,8 +101,7 @@ def test_a_second_start_on_the_same_folder_names_the_first(folder):
         EmbeddedPostgres(folder) as server,
         pytest.raises(EmbeddedPostgresError, match=rf"process {os.getpid()}\) uses {folder}"),
     ):
-        second = EmbeddedPostgres(folder)
-        second.start()
+        EmbeddedPostgres(folder).start()
     assert server.pid == 0
 
 

@@ -59,16 +59,16 @@ def _seconds_of(*arguments):
 
 
 def test_wrong_settings_stop_the_start_with_one_line_each():
-    result = fastchat("serve", PORT="x", WEB_CONCURRENCY="2")
+    result = fastchat("migrate", PORT="x", WEB_CONCURRENCY="2")
     assert result.returncode == 1
     assert "Traceback" not in result.stderr
     lines = result.stderr.splitlines()
     assert len(lines) == 5
-    assert lines[0] == "fastchat serve: PORT='x': expected a whole number from 0 to 65535"
+    assert lines[0] == "fastchat migrate: PORT='x': expected a whole number from 0 to 65535"
 
 
 def test_secrets_of_wrong_settings_are_not_shown():
-    result = fastchat("serve", JWT_SECRET="hunter2", DATABASE_URL="http://u:hunter3@h/n")
+    result = fastchat("migrate", JWT_SECRET="hunter2", DATABASE_URL="http://u:hunter3@h/n")
     assert result.returncode == 1
     assert "hunter" not in result.stdout + result.stderr
 
