@@ -221,7 +221,9 @@ class Changes:
     ) -> Deleted | Refusal:
         if not _belongs(room, ref, user_id):
             return Refusal.NOT_FOUND
-        row = await self._pool.fetchrow(statement, *ref, user_id, timeout=self._deadline)
+        row = await self._pool.fetchrow(
+            statement, *ref, user_id, timeout=self._deadline, name="change"
+        )
         if row is None:
             return Refusal.NOT_FOUND
         verdict, rev = row
@@ -237,6 +239,7 @@ class Changes:
                     to_native(user_id, id_type),
                     to_native(other_id, id_type),
                     timeout=self._deadline,
+                    name="change",
                 )
             except SyntaxOrAccessError as error:
                 # Missing or unreadable: the statement would fail the same way each time.
@@ -245,7 +248,9 @@ class Changes:
                     raise ServiceUnavailable from None
                 self._unchecked_until = self._clock() + RETRY_BLOCKS
         self.fail_open += id_type is not None
-        return await self._pool.fetchrow(self._unchecked_edit, *arguments, timeout=self._deadline)
+        return await self._pool.fetchrow(
+            self._unchecked_edit, *arguments, timeout=self._deadline, name="change"
+        )
 
 
 def _belongs(room: "Room", ref: MessageRef, user_id: str) -> bool:

@@ -212,6 +212,7 @@ class History:
             list(range(len(keys))),
             *map(list, zip(*keys, strict=True)),
             timeout=self._deadline,
+            name="history",
         )
         pages: list[list[MessageRow]] = [[] for _ in keys]
         for row in rows:
@@ -225,12 +226,12 @@ class History:
         found: list[MessageRow | None] = [None] * len(keys)
         room_ids, seqs = map(list, zip(*keys, strict=True))
         for row in await self._pool.fetch(
-            SINGLE, list(range(len(keys))), room_ids, seqs, timeout=self._deadline
+            SINGLE, list(range(len(keys))), room_ids, seqs, timeout=self._deadline, name="history"
         ):
             found[row[0]] = MessageRow._make(row[1:])
         return found
 
     async def _fetch_old_ids(self, keys: list[str]) -> list[MessageRef | None]:
-        rows = await self._pool.fetch(OLD_IDS, keys, timeout=self._deadline)
+        rows = await self._pool.fetch(OLD_IDS, keys, timeout=self._deadline, name="history")
         found = {old_id: MessageRef(room_id, seq, old_id) for old_id, room_id, seq in rows}
         return [found.get(key) for key in keys]

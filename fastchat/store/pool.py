@@ -288,6 +288,13 @@ class Pool:
                 self._wake_waiter()
                 raise ServiceUnavailable from None
             self._make_known(f"no connection within {self._connection_timeout:g} s")
+        except asyncpg.TooManyConnectionsError as error:
+            if self.size == 1:
+                self._make_known(str(error))
+            # Others have taken the places; the connections that we have still work.
+            self.errors += 1
+            self._warn("refused", "the database has no room for another connection")
+            raise ServiceUnavailable from None
         except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
             # Also a wrong password: for clients it is the same. None of these texts has it.
             self._make_known(" ".join(str(error).split()) or type(error).__name__)

@@ -121,7 +121,7 @@ class Relations:
         ones = [to_native(one, id_type) for one, _ in pairs]
         others = [to_native(other, id_type) for _, other in pairs]
         rows = await self._pool.fetch(
-            query.format(id_type=id_type), ones, others, timeout=self._deadline
+            query.format(id_type=id_type), ones, others, timeout=self._deadline, name="relations"
         )
         return [row[0] for row in rows]
 

@@ -135,6 +135,7 @@ class Rooms:
             f"FROM dm_conversations WHERE {condition}",
             keys,
             timeout=self._deadline,
+            name="rooms",
         )
         return [self._remember(row) for row in rows]
 
@@ -154,7 +155,9 @@ class Rooms:
             ]
             if self._users_id_type not in (None, "text"):
                 arrays.append([to_native(other, self._users_id_type) for other in others])
-            rows = await self._pool.fetch(self._open_query, *arrays, timeout=self._deadline)
+            rows = await self._pool.fetch(
+                self._open_query, *arrays, timeout=self._deadline, name="rooms"
+            )
             again = []
             for key, (is_known, *row) in zip(left, rows, strict=True):
                 if row[0] is not None:

@@ -110,6 +110,7 @@ class Users:
             f"SELECT jti FROM jwt_revocation WHERE jti = ANY ($1::{id_type}[])",
             keys,
             timeout=self._deadline,
+            name="revocation",
         )
         return {str(row[0]) for row in rows}
 
@@ -123,7 +124,9 @@ class Users:
         jti_type = self._tables.revocation_id_type
         if jti_type is not None:
             arrays.append([to_native(jti, jti_type) if jti else None for jti, _ in keys])
-        rows = await self._pool.fetch(self._query, user_ids, *arrays, timeout=self._deadline)
+        rows = await self._pool.fetch(
+            self._query, user_ids, *arrays, timeout=self._deadline, name="users"
+        )
         return [_read(row) for row in rows]
 
 

@@ -28,7 +28,8 @@ class ChatClient:
         self.user: Frame = {}
         self.client_id = ""
         self._fault: str | None = None
-        self._news = asyncio.Condition()
+        self._ended = False
+        self._waiters: set[asyncio.Future[None]] = set()
         self._numbers = itertools.count(1)
         self._reader = asyncio.create_task(self._read())
 
@@ -87,9 +88,7 @@ class ChatClient:
         await self.send(**command, requestId=request_id)
         return await self.expect(None, timeout, requestId=request_id)
 
-    async def expect(
-        self, type: str | None, timeout: float = TIMEOUT, /, **fields: Any
-    ) -> Frame:
+    async def expect(self, type: str | None, timeout: float = TIMEOUT, **fields: Any) -> Frame:
         """Take the next event of a type whose fields have these values; ``None`` is any type."""
         found = await self._take(type, fields, timeout)
         if found is None:
@@ -99,10 +98,12 @@ class ChatClient:
         return found
 
     async def assert_nothing(self, type: str | None = None, within: float = 0.2) -> None:
-        """Fail when an event of a type is unread or arrives within some seconds."""
+        """Fail when an event of a type is unread or comes within some seconds, or at the end."""
         found = await self._take(type, {}, within)
         if found is not None:
             raise AssertionError(f"expected no {_wanted(type, {})}, but {_shown(found)} came")
+        if self._ended:
+            raise AssertionError(f"expected to stay connected; {self._situation()}")
 
     async def wait_closed(self, timeout: float = TIMEOUT) -> tuple[int | None, str | None]:
         """Wait until the server has closed, and return its close code and reason."""
@@ -146,42 +147,72 @@ class ChatClient:
     async def _read(self) -> None:
         try:
             async for message in self.websocket:
-                frame = json.loads(message) if isinstance(message, str) else None
-                if not isinstance(frame, dict) or not isinstance(frame.get("type"), str):
-                    self._fault = f"not an event: {message[:200]!r}"
+                frame = _decode(message)
+                if frame is None:
+                    self._fault = f"no event: {message[:200]!r}"
                     break
                 self.frames.append(frame)
                 self.unread.append(frame)
-                await self._tell()
+                self._wake()
         except ConnectionClosed:
             pass  # the close code says why
-        except ValueError:
-            self._fault = "a text frame that is no JSON"
-        await self._tell()
+        finally:
+            self._ended = True
+            self._wake()
 
-    async def _tell(self) -> None:
-        async with self._news:
-            self._news.notify_all()
+    def _wake(self) -> None:
+        for waiter in self._waiters:
+            if not waiter.done():
+                waiter.set_result(None)
 
-    async def _take(
-        self, type: str | None, fields: dict[str, Any], timeout: float
-    ) -> Frame | None:
-        """Remove and return the first match, or ``None`` when none can come any more."""
-
-        def settled() -> bool:
-            return self._find(type, fields) is not None or self._reader.done()
-
-        async with self._news:
+    async def _take(self, type: str | None, fields: dict[str, Any], timeout: float) -> Frame | None:
+        """Remove and return the first match; ``None`` when there is none in time, or ever."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + timeout
+        while True:
+            for position, frame in enumerate(self.unread):
+                if _matches(frame, type, fields):
+                    return self.unread.pop(position)
+            if self._ended or loop.time() >= deadline:
+                return None
+            waiter: asyncio.Future[None] = loop.create_future()
+            self._waiters.add(waiter)
             try:
-                async with asyncio.timeout(timeout):
-                    await self._news.wait_for(settled)
-            except TimeoutError:
-                pass
-            position = self._find(type, fields)
-            return None if position is None else self.unread.pop(position)
+                await asyncio.wait([waiter], timeout=deadline - loop.time())
+            finally:
+                self._waiters.discard(waiter)
 
-    def _find(self, type: str | None, fields: dict[str, Any]) -> int | None:
-        for position, frame in enumerate(self.unread):
-            if type in (None, frame["type"]) and fields.items() <= _Items(frame):
-                return position
+    def _situation(self) -> str:
+        """What a failure message needs to know."""
+        frames = [_shown(frame) for frame in self.unread[-SHOWN:]]
+        came = f"{len(self.unread)} other: {', '.join(frames)}" if frames else "nothing else"
+        state = "still open"
+        if self._fault:
+            state = self._fault
+        elif self._ended:
+            state = f"closed {self.close_code} {self.close_reason!r}"
+        return f"unread: {came}; connection: {state}"
+
+
+def _decode(message: str | bytes) -> Frame | None:
+    try:
+        frame = json.loads(message) if isinstance(message, str) else None
+    except ValueError:
         return None
+    is_event = isinstance(frame, dict) and isinstance(frame.get("type"), str)
+    return frame if is_event else None
+
+
+def _matches(frame: Frame, type: str | None, fields: dict[str, Any]) -> bool:
+    return type in (None, frame["type"]) and all(
+        name in frame and frame[name] == value for name, value in fields.items()
+    )
+
+
+def _wanted(type: str | None, fields: dict[str, Any]) -> str:
+    return f"{type or 'event'} {fields}" if fields else type or "event"
+
+
+def _shown(frame: Frame) -> str:
+    text = json.dumps(frame, ensure_ascii=False)
+    return text if len(text) <= 300 else text[:300] + "…"

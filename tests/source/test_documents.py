@@ -89,4 +89,5 @@ def test_architecture_prints_the_import_rule_that_is_checked():
     text = read("ARCHITECTURE.md")
     assert RULES in text
     printed = text.split(RULES)[1].split("```")[1].strip().splitlines()
-    assert printed == contract["layers"]
+    # In brackets: a layer that may be missing.
+    assert printed == [layer.replace("(", "").replace(")", "") for layer in contract["layers"]]

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 
 class CuttingProxy:
-    """Passes bytes between clients and the server of ``dsn``; both faults last until they are lifted.
+    """Passes bytes between clients and the server of ``dsn``, until it is told not to.
 
     ``cut_answers``: the next answer of the server is dropped and its connection closed, so that a
     COMMIT happened and nobody was told. ``cut_every``: the same again and again. After ``freeze``

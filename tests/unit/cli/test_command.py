@@ -82,7 +82,6 @@ def test_secrets_of_wrong_settings_are_not_shown():
         ("gentoken", "--user", "1", "--expires", "0"),
         ("gentoken", "--user", "1", "--expires", "٣"),
         ("config", "--env", "--docs"),
-        ("chat", "--as", "alice"),
     ],
 )
 def test_wrong_usage_is_explained_and_exits_with_2(arguments, capsys):
@@ -107,20 +106,3 @@ def test_closed_pipe_is_no_traceback():
     )
     result = fastchat(code=code)
     assert (result.returncode, result.stderr) == (1, "")
-
-
-def test_chat_is_given_names_and_the_url_of_this_machine(monkeypatch):
-    seen = _run_chat_with(monkeypatch, "--as", "alice", "--to", "bob", PORT="4000")
-    assert (seen.as_name, seen.to, seen.url) == ("alice", "bob", "ws://127.0.0.1:4000")
-
-
-def _run_chat_with(monkeypatch, *arguments, **environ):
-    from types import SimpleNamespace
-
-    for name, value in environ.items():
-        monkeypatch.setenv(name, value)
-    seen = []
-    chat = SimpleNamespace(run=lambda args: seen.append(args) or 0)
-    monkeypatch.setitem(sys.modules, "fastchat.cli.chat", chat)
-    assert main(["chat", *arguments]) == 0
-    return seen[0]
