@@ -85,8 +85,9 @@ def native(user_id: str, id_type: str) -> int | str | UUID:
 async def store_messages(connection: asyncpg.Connection, room_id: int, senders: list[str]) -> None:
     """Store one message by each sender, in this order, in an empty room."""
     await connection.executemany(
-        "INSERT INTO chat_messages (room_id, seq, rev, created_at, sender_id, is_encrypted, content)"
-        " VALUES ($1, $2, $2, now(), $3, false, $4)",
+        "INSERT INTO chat_messages "
+        "(room_id, seq, rev, created_at, sender_id, is_encrypted, content) "
+        "VALUES ($1, $2, $2, now(), $3, false, $4)",
         [(room_id, seq, sender, f"text {seq}") for seq, sender in enumerate(senders, 1)],
     )
     await connection.execute(
