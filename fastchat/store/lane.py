@@ -87,6 +87,10 @@ class Lane:
         """Take what opens a connection of this lane's own; see ``MessageWriter``."""
         self._connect = connect
         self._columns = columns
+        self._queries = {
+            check_blocks: statements.batch_statement(columns, check_blocks=check_blocks)
+            for check_blocks in (True, False)
+        }
         self._max_batch = max_batch
         self._fail_open = block_check_fail_open
         self._loop = asyncio.get_running_loop()
@@ -246,7 +250,7 @@ class Lane:
         if any(entry.is_answered for entry in batch.entries):
             return None  # not sent yet, so that what was given up need not be stored
         check_blocks = self._loop.time() >= self._blocks_again_at
-        query = statements.batch_statement(self._columns, check_blocks=check_blocks)
+        query = self._queries[check_blocks]
         arguments = self._arguments(batch, check_blocks)
         try:
             answer = await self._bounded(connection.fetchval(query, *arguments))
