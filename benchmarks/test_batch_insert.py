@@ -12,8 +12,10 @@ from pathlib import Path
 import asyncpg
 import pytest
 
+from fastchat._speedups import LatencyHistogram
 from fastchat.store.batch import Entry, group
 from fastchat.store.lane import Lane
+from fastchat.store.writer import BATCH_SIZES
 from tests.functional.store.writing import Columns, add_users, connect_lane, make_message
 
 ROUNDS = 60
@@ -45,9 +47,13 @@ def lane(runner, database):
         await admin.execute("VACUUM ANALYZE")
         await admin.close()
         lane = Lane(
-            lambda: connect_lane(database), Columns(), max_batch=256, block_check_fail_open=True
+            lambda: connect_lane(database),
+            Columns(),
+            max_batch=256,
+            batch_sizes=LatencyHistogram(BATCH_SIZES),
+            block_check_fail_open=True,
         )
-        return lane, (await lane._ready()).get_server_pid()
+        return lane, (await lane.fence.ready()).get_server_pid()
 
     lane, pid = runner.run(prepare())
     yield lane, pid

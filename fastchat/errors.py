@@ -27,6 +27,7 @@ class CommandError(Exception):
         self.details = details or self.details
         self.field = field
         self.retry_after = retry_after
+        self.request_id: str | None = None  # of the command, where it has one
 
 
 class InvalidJson(CommandError):
@@ -118,11 +119,14 @@ class AuthFailed(Exception):
 
     code = "AUTH_FAILED"
 
-    def __init__(self, details: str, *, code: str = "AUTH_FAILED") -> None:
-        """Take the sentence for people and the code."""
+    def __init__(
+        self, details: str, *, code: str = "AUTH_FAILED", retry_after: int | None = None
+    ) -> None:
+        """Take the sentence for people, the code, whole seconds to wait before the next try."""
         super().__init__(details)
         self.details = details
         self.code = code
+        self.retry_after = retry_after
 
 
 class Disconnect(Exception):

@@ -1,13 +1,13 @@
 """A real PostgreSQL for the whole run, and a fresh migrated database for each test that asks."""
 
 import itertools
-from pathlib import Path
 
 import asyncpg
 import pytest
 
 from fastchat.store import migrations
 from fastchat.store.embedded import EmbeddedPostgres
+from tests.functional.store.folders import public_folder
 
 TEMPLATE = "fastchat_template"
 BACKEND_TABLES = """
@@ -35,13 +35,9 @@ def address(dsn: str, database: str) -> str:
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory):
+def postgres():
     """The embedded server."""
-    folder: Path = tmp_path_factory.mktemp("postgres")
-    # pytest's folders are for their owner alone; the server may run as nobody.
-    for path in (folder, *folder.parents[:2]):
-        path.chmod(0o755)
-    with EmbeddedPostgres(folder) as server:
+    with public_folder() as folder, EmbeddedPostgres(folder) as server:
         yield server
 
 

@@ -6,13 +6,16 @@ from typing import TYPE_CHECKING
 COMPILED = False  # logged at start-up and exported as a metric
 
 if TYPE_CHECKING or os.environ.get("FASTCHAT_NO_EXTENSIONS"):
+    from .histogram_py import LatencyHistogram
     from .sliding_window_py import SlidingWindow, admit_both
 else:
     try:
+        from .histogram_c import LatencyHistogram
         from .sliding_window_c import SlidingWindow, admit_both
 
         COMPILED = True
     except ImportError:
+        from .histogram_py import LatencyHistogram
         from .sliding_window_py import SlidingWindow, admit_both
 
-__all__ = ["COMPILED", "SlidingWindow", "admit_both"]
+__all__ = ["COMPILED", "LatencyHistogram", "SlidingWindow", "admit_both"]

@@ -1,30 +1,32 @@
-"""Edits and deletions: each one statement that locks the room first.
+"""Edits and deletions: changes of stored messages, each with a ``rev`` of its own.
 
-The room's lock makes the order of changes the order of ``rev``. Waiting for it does not refresh the
-rest of the snapshot, so the message is locked next: that reads its newest version, and the verdict
-is made of it. ``rev`` advances only when something changes.
+They go through the lane of their room, many in one statement, and are answered in the order of
+``rev``. A removal for oneself is no change of the room and needs neither.
 """
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING, Any
-
-from asyncpg.exceptions import SyntaxOrAccessError
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fastchat.errors import ServiceUnavailable
+from fastchat.store import change_statements as statements
+from fastchat.store.fence import BLOCKS_UNREADABLE, Fence
 from fastchat.store.ids import to_native
 from fastchat.store.lookups import DEADLINE
 from fastchat.store.messages import MessageRef, SealedContent
+from fastchat.store.work_queue import WorkQueue
 
 if TYPE_CHECKING:
     from fastchat.store.backend import BackendTables
     from fastchat.store.pool import Pool
     from fastchat.store.rooms import Room
+    from fastchat.store.writer import MessageWriter
 
 RETRY_BLOCKS = 30.0  # seconds until blocks that could not be read are tried again
+MAX_BATCH = 64  # changes in one statement; an edit may hold as much text as a message
 
 log = logging.getLogger(__name__)
 
@@ -54,102 +56,40 @@ class Deleted:
     is_new: bool
 
 
-# The verdicts are those of Refusal, 1 to 4; 0: go on; 5: it is so already.
-_LOCKED = """
-WITH room AS MATERIALIZED (
-    SELECT room_id, rev FROM chat_rooms WHERE room_id = $1 FOR NO KEY UPDATE
-), target AS MATERIALIZED (
-    SELECT m.room_id, m.seq, m.sender_id = $4 AS is_author, m.is_deleted, m.created_at,
-        room.rev AS room_rev,
-        EXISTS (SELECT FROM message_removals x
-            WHERE x.user_id = $4 AND x.room_id = $1 AND x.seq = $2) AS is_removed
-    FROM room JOIN chat_messages m ON m.room_id = room.room_id
-    WHERE m.seq = $2 AND m.message_id IS NOT DISTINCT FROM $3
-    FOR NO KEY UPDATE OF m
-), judged AS MATERIALIZED (
-    SELECT target.*, {verdict} AS verdict FROM target
-)"""
-
-_ADVANCED = """, advanced AS (
-    UPDATE chat_rooms r SET rev = r.rev + 1
-    FROM judged j WHERE r.room_id = j.room_id AND j.verdict = 0
-    RETURNING r.rev
-)"""
-
-EDIT = (
-    _LOCKED
-    + _ADVANCED
-    + """, changed AS (
-    UPDATE chat_messages m
-    SET content = $5, encrypted_content = $6, encryption_iv = $7, encryption_scheme = $8,
-        is_encrypted = $5::text IS NULL, edited_at = now(), updated_at = now(),
-        changed_rev = a.rev
-    FROM advanced a WHERE m.room_id = $1 AND m.seq = $2
-    RETURNING a.rev, date_part('epoch', m.edited_at) AS edited_at
-)
-SELECT j.verdict, c.rev, c.edited_at FROM judged j LEFT JOIN changed c ON true
-"""
-)
-_EDIT_VERDICT = """CASE
-        WHEN target.is_deleted OR target.is_removed THEN 1
-        WHEN NOT target.is_author THEN 2
-        WHEN {is_blocked} THEN 3
-        WHEN target.created_at <= now() - make_interval(secs => $9) THEN 4
-        ELSE 0 END"""
-
-DELETE = (
-    _LOCKED.format(
-        verdict="""CASE
-        WHEN target.is_deleted AND target.is_author THEN 5
-        WHEN target.is_deleted OR target.is_removed THEN 1
-        WHEN NOT target.is_author THEN 2
-        ELSE 0 END"""
-    )
-    + _ADVANCED
-    + """, changed AS (
-    UPDATE chat_messages m
-    SET content = NULL, encrypted_content = NULL, encryption_iv = NULL, encryption_scheme = NULL,
-        is_deleted = true, updated_at = now(), changed_rev = a.rev
-    FROM advanced a WHERE m.room_id = $1 AND m.seq = $2
-    RETURNING a.rev
-)
-SELECT j.verdict, coalesce(c.rev, j.room_rev) FROM judged j LEFT JOIN changed c ON true
-"""
-)
-
-REMOVE = (
-    _LOCKED.format(verdict="CASE WHEN target.is_deleted OR target.is_removed THEN 5 ELSE 0 END")
-    + """, removed AS (
-    INSERT INTO message_removals (user_id, room_id, seq)
-    SELECT $4, j.room_id, j.seq FROM judged j WHERE j.verdict = 0
-    ON CONFLICT (user_id, room_id, seq) DO NOTHING
-    RETURNING seq
-)
-SELECT CASE WHEN j.verdict = 0 AND x.seq IS NULL THEN 5 ELSE j.verdict END, j.room_rev
-FROM judged j LEFT JOIN removed x ON true
-"""
-)
-
 _REFUSALS = {
-    1: Refusal.NOT_FOUND,
-    2: Refusal.NOT_AUTHOR,
-    3: Refusal.BLOCKED,
-    4: Refusal.TOO_OLD,
+    statements.NOT_FOUND: Refusal.NOT_FOUND,
+    statements.NOT_AUTHOR: Refusal.NOT_AUTHOR,
+    statements.BLOCKED: Refusal.BLOCKED,
+    statements.TOO_OLD: Refusal.TOO_OLD,
 }
-_ALREADY = 5
+
+
+class _Change(NamedTuple):
+    """One change; ``sealed`` is None for a deletion."""
+
+    ref: MessageRef
+    user_id: str
+    other_id: str
+    sealed: SealedContent | None
+
+
+_Result = Edited | Deleted | Refusal
 
 
 class Changes:
-    """Changes stored messages, for one user at a time.
+    """Changes stored messages.
 
     When the database does not answer, a change may or may not have been made; repeating it is safe.
 
     Attributes:
+        changed: Edits and deletions that were made.
+        refused: Edits and deletions that were refused.
         fail_open: Edits that passed because the blocks could not be read.
     """
 
     def __init__(
         self,
+        writer: "MessageWriter",
         pool: "Pool",
         tables: "BackendTables",
         *,
@@ -158,16 +98,31 @@ class Changes:
         deadline: float = DEADLINE,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Take the pool, what the tables look like, seconds to edit and the rule for blocks."""
+        """Take the neighbours, what the tables look like, and the rules.
+
+        Args:
+            writer: Whose lanes the changes go through; their deadline is the writer's.
+            pool: For removals, which no lane needs to know of.
+            tables: What the main backend's tables look like.
+            edit_window: Seconds in which a message may be edited.
+            block_check_fail_open: Let edits pass when only the blocks cannot be read.
+            deadline: Seconds after which a removal is given up.
+            clock: Monotonic seconds.
+        """
+        self._queues: list[WorkQueue[_Change, _Result]] = writer.add_work(
+            self._perform, key=_message_of, max_batch=MAX_BATCH
+        )
         self._pool = pool
         self._blocks_id_type = tables.blocks_id_type
         self._edit_window = edit_window
         self._fail_open = block_check_fail_open
         self._deadline = deadline
         self._clock = clock
-        self._checked_edit = edit_statement(tables.blocks_id_type)
-        self._unchecked_edit = edit_statement(None)
+        self._checked = statements.change_statement(tables.blocks_id_type)
+        self._unchecked = statements.change_statement(None)
         self._unchecked_until = float("-inf")
+        self.changed = 0
+        self.refused = 0
         self.fail_open = 0
 
     async def edit(
@@ -179,22 +134,13 @@ class Changes:
         ``BLOCK_CHECK_FAIL_OPEN`` says so.
 
         Raises:
-            ServiceUnavailable: the database did not answer, or blocks could not be read and may
-                not be passed over.
+            ServiceUnavailable: the edit was not made: its turn did not come in time, or blocks
+                could not be read and may not be passed over.
+            ValidationError: the database cannot store the content.
         """
-        if not _belongs(room, ref, user_id):
-            return Refusal.NOT_FOUND
-        arguments = [
-            *(*ref, user_id),
-            *(sealed.content, sealed.encrypted_content),
-            *(sealed.encryption_iv, sealed.encryption_scheme),
-            self._edit_window,
-        ]
-        row = await self._run_edit(arguments, user_id, room.other(user_id))
-        if row is None:
-            return Refusal.NOT_FOUND
-        verdict, rev, edited_at = row
-        return _REFUSALS.get(verdict) or Edited(rev, edited_at)
+        result = await self._change(room, ref, user_id, sealed)
+        assert not isinstance(result, Deleted)
+        return result
 
     async def delete_for_everyone(
         self, room: "Room", ref: MessageRef, user_id: str
@@ -202,9 +148,11 @@ class Changes:
         """Erase an own message; one's own that is erased already is answered as if done.
 
         Raises:
-            ServiceUnavailable: the database did not answer.
+            ServiceUnavailable: the message was not deleted: the turn did not come in time.
         """
-        return await self._delete(DELETE, room, ref, user_id)
+        result = await self._change(room, ref, user_id, None)
+        assert not isinstance(result, Edited)
+        return result
 
     async def remove_for_user(
         self, room: "Room", ref: MessageRef, user_id: str
@@ -214,58 +162,105 @@ class Changes:
         Raises:
             ServiceUnavailable: the database did not answer.
         """
-        return await self._delete(REMOVE, room, ref, user_id)
-
-    async def _delete(
-        self, statement: str, room: "Room", ref: MessageRef, user_id: str
-    ) -> Deleted | Refusal:
         if not _belongs(room, ref, user_id):
             return Refusal.NOT_FOUND
         row = await self._pool.fetchrow(
-            statement, *ref, user_id, timeout=self._deadline, name="change"
+            statements.REMOVE, *ref, user_id, timeout=self._deadline, name="removal"
         )
-        if row is None:
-            return Refusal.NOT_FOUND
-        verdict, rev = row
-        return _REFUSALS.get(verdict) or Deleted(rev, is_new=verdict != _ALREADY)
+        return Refusal.NOT_FOUND if row is None else Deleted(*row)
 
-    async def _run_edit(self, arguments: list[Any], user_id: str, other_id: str) -> Any:
+    async def _change(
+        self, room: "Room", ref: MessageRef, user_id: str, sealed: SealedContent | None
+    ) -> _Result:
+        if not _belongs(room, ref, user_id):
+            return Refusal.NOT_FOUND
+        queue = self._queues[room.room_id % len(self._queues)]
+        return await queue.do(_Change(ref, user_id, room.other(user_id), sealed))
+
+    async def _perform(
+        self, fence: Fence, changes: Sequence[_Change]
+    ) -> "Sequence[_Result | Exception] | None":
+        """Run many changes as one statement; None: nothing was done."""
+        edits = sum(change.sealed is not None for change in changes)
         id_type = self._blocks_id_type
-        if id_type is not None and self._clock() >= self._unchecked_until:
+        if edits and id_type is not None and self._clock() >= self._unchecked_until:
+            arguments = self._arguments(changes)
+            for user in (_own_id, _other_id):
+                arguments.append([to_native(user(change), id_type) for change in changes])
             try:
-                return await self._pool.fetchrow(
-                    self._checked_edit,
-                    *arguments,
-                    to_native(user_id, id_type),
-                    to_native(other_id, id_type),
-                    timeout=self._deadline,
-                    name="change",
-                )
-            except SyntaxOrAccessError as error:
+                return self._results(changes, await fence.run(self._checked, arguments))
+            except BLOCKS_UNREADABLE as error:
                 # Missing or unreadable: the statement would fail the same way each time.
                 log.warning("blocks could not be read", extra={"sqlstate": error.sqlstate})
                 if not self._fail_open:
-                    raise ServiceUnavailable from None
+                    return await self._perform_deletions(fence, changes)
                 self._unchecked_until = self._clock() + RETRY_BLOCKS
-        self.fail_open += id_type is not None
-        return await self._pool.fetchrow(
-            self._unchecked_edit, *arguments, timeout=self._deadline, name="change"
-        )
+        results = self._results(changes, await fence.run(self._unchecked, self._arguments(changes)))
+        if results is not None and id_type is not None:
+            self.fail_open += edits
+        return results
+
+    async def _perform_deletions(
+        self, fence: Fence, changes: Sequence[_Change]
+    ) -> "Sequence[_Result | Exception] | None":
+        """Make the deletions and refuse the edits, for blocks may not be passed over."""
+        deletions = [change for change in changes if change.sealed is None]
+        deleted = await self._perform(fence, deletions) if deletions else ()
+        if deleted is None:
+            return None
+        done = iter(deleted)
+        return [next(done) if change.sealed is None else ServiceUnavailable() for change in changes]
+
+    def _arguments(self, changes: Sequence[_Change]) -> list[Any]:
+        sealed = [change.sealed for change in changes]
+        return [
+            self._edit_window,
+            [change.ref.room_id for change in changes],
+            [change.ref.seq for change in changes],
+            [change.ref.old_id for change in changes],
+            [change.user_id for change in changes],
+            [content is None for content in sealed],
+            [content and content.content for content in sealed],
+            [content and content.encrypted_content for content in sealed],
+            [content and content.encryption_iv for content in sealed],
+            [content and content.encryption_scheme for content in sealed],
+        ]
+
+    def _results(
+        self, changes: Sequence[_Change], answer: list[int] | None
+    ) -> list[_Result | Exception] | None:
+        if answer is None:
+            return None
+        count = len(changes)
+        edited_at = answer[-1] / 1e6
+        results: list[_Result | Exception] = []
+        for change, verdict, rev in zip(
+            changes, answer[:count], answer[count : 2 * count], strict=True
+        ):
+            refusal = _REFUSALS.get(verdict)
+            if refusal is not None:
+                self.refused += 1
+                results.append(refusal)
+                continue
+            self.changed += verdict == statements.GO_ON
+            if change.sealed is None:
+                results.append(Deleted(rev, is_new=verdict == statements.GO_ON))
+            else:
+                results.append(Edited(rev, edited_at))
+        return results
 
 
 def _belongs(room: "Room", ref: MessageRef, user_id: str) -> bool:
     return ref.room_id == room.room_id and room.has_member(user_id)
 
 
-def edit_statement(blocks_id_type: str | None) -> str:
-    """Return the statement for an edit, with the look at blocks where there is such a table."""
-    is_blocked = "false"
-    if blocks_id_type is not None:
-        one, other = f"$10::{blocks_id_type}", f"$11::{blocks_id_type}"
-        is_blocked = (
-            "EXISTS (SELECT FROM blocked_relationships b "
-            f"WHERE b.blocker_id = {one} AND b.blocked_id = {other}) "
-            "OR EXISTS (SELECT FROM blocked_relationships b "
-            f"WHERE b.blocker_id = {other} AND b.blocked_id = {one})"
-        )
-    return EDIT.format(verdict=_EDIT_VERDICT.format(is_blocked=is_blocked))
+def _message_of(change: _Change) -> tuple[int, int]:
+    return change.ref.room_id, change.ref.seq
+
+
+def _own_id(change: _Change) -> str:
+    return change.user_id
+
+
+def _other_id(change: _Change) -> str:
+    return change.other_id

@@ -3,6 +3,7 @@
 import logging
 import ssl as tls
 from typing import Any
+from urllib.parse import parse_qs, quote, urlsplit
 
 log = logging.getLogger(__name__)
 
@@ -24,13 +25,15 @@ def connect_arguments(
     """Return the keyword arguments that reach the configured database.
 
     Args:
-        dsn: The whole address; when given, host to password are not used.
+        dsn: The whole address; when given, host to password are not used. What it says of TLS
+            (``sslmode`` and the like, with the meanings that libpq gives them) is done.
         host: Name, address, or folder of a Unix socket.
         port: TCP port.
         name: Database.
         user: Role.
         password: Of the role; empty: none.
-        ssl: Encrypt the connection. A Unix socket is never encrypted.
+        ssl: Encrypt the connection, where ``dsn`` has no ``sslmode``. A Unix socket is never
+            encrypted.
         ca_file: Certificates to verify the server with; without them it is not verified.
         server_settings: PostgreSQL settings of this connection.
 
@@ -41,6 +44,11 @@ def connect_arguments(
         "server_settings": {"application_name": APPLICATION_NAME, **(server_settings or {})},
     }
     if dsn:
+        ca_file = _parameter(dsn, "sslrootcert") or ca_file
+        if _parameter(dsn, "sslmode"):
+            if ca_file and not _parameter(dsn, "sslrootcert"):
+                dsn += f"&sslrootcert={quote(ca_file)}"
+            return arguments | {"dsn": dsn}
         arguments["dsn"] = dsn
     else:
         arguments |= {"host": host, "port": port, "database": name, "user": user}
@@ -58,7 +66,16 @@ def _tls_context(ca_file: str) -> tls.SSLContext:
     return context
 
 
-def warn_of_unverified_server(*, ssl: bool, ca_file: str) -> None:
-    """Say once, at start, that an encrypted connection is not verified."""
-    if ssl and not ca_file:
+def _parameter(dsn: str, name: str) -> str:
+    """Return a parameter of an address, empty when it has none."""
+    return parse_qs(urlsplit(dsn).query).get(name, [""])[-1]
+
+
+def warn_of_unverified_server(*, ssl: bool, ca_file: str = "", dsn: str = "") -> None:
+    """Say once, at start, what the connection to the database does not protect from."""
+    mode = _parameter(dsn, "sslmode") or ("require" if ssl else "disable")
+    ca_file = _parameter(dsn, "sslrootcert") or ca_file
+    if mode in ("allow", "prefer"):
+        log.warning("sslmode=%s: the database connection may be unencrypted", mode)
+    elif mode == "require" and not ca_file:
         log.warning("the database connection is encrypted, but its server is not verified")

@@ -14,8 +14,10 @@ import signal
 import socket
 import subprocess
 import tempfile
+import threading
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
@@ -39,6 +41,9 @@ SETTINGS = {
     "wal_compression": "on",
     "synchronous_commit": "on",
     "log_min_messages": "warning",
+    # Statements, and rows in the details of errors, may hold the text of messages.
+    "log_min_error_statement": "panic",
+    "log_error_verbosity": "terse",
 }
 # What a server says that has to wait for the rest of a killed one.
 LEFTOVERS = ("pre-existing shared memory block", "lock file", "Address already in use")
@@ -51,7 +56,9 @@ class EmbeddedPostgresError(Exception):
 class EmbeddedPostgres:
     """One PostgreSQL server on one data directory; a context manager.
 
-    Start it from the main thread: it ends with the thread that started it.
+    All methods block; they may be called from any thread, one at a time goes on. Start it from the
+    main thread: it ends with the thread that started it. It belongs to the process that started it:
+    in a forked child ``dsn`` works, and ``stop`` and ``ensure_running`` do nothing.
     """
 
     def __init__(self, data_dir: Path) -> None:
@@ -66,6 +73,10 @@ class EmbeddedPostgres:
         self._bin = Path()
         self._process: subprocess.Popen[bytes] | None = None
         self._port = 0
+        self._owner = 0  # the process that started it
+        self._turn = threading.RLock()
+        self._is_stopping = threading.Event()
+        self._starter: ThreadPoolExecutor | None = None
         self.restarts = 0
 
     @property
@@ -93,38 +104,63 @@ class EmbeddedPostgres:
             EmbeddedPostgresError: another fastchat uses the folder, the programs are missing or
                 cannot be run, or the server ended; with the end of its log.
         """
-        self._root.mkdir(parents=True, exist_ok=True, mode=0o755)
-        self._take_lock()
-        try:
-            self._choose_user()
-            if not (self._data / "PG_VERSION").exists():
-                self._create()
-            self._launch()
-        except BaseException:
-            self.stop()
-            raise
+        with self._turn:
+            self._owner = os.getpid()
+            self._is_stopping.clear()
+            self._root.mkdir(parents=True, exist_ok=True, mode=0o755)
+            self._take_lock()
+            try:
+                self._choose_user()
+                if not (self._data / "PG_VERSION").exists():
+                    self._create()
+                self._launch()
+            except BaseException:
+                self.stop()
+                raise
 
     def ensure_running(self) -> bool:
-        """Start the server again, on the same port, if it was killed; return whether it was."""
-        if self._process is None or self._process.poll() is None:
+        """Start the server again, on the same port, if it has ended; return whether it had.
+
+        Takes as long as its recovery: an event loop calls it in a thread. That thread may end, the
+        server stays.
+
+        Raises:
+            EmbeddedPostgresError: it does not start, or ``stop`` was called meanwhile.
+        """
+        if os.getpid() != self._owner:
             return False
-        self._launch()
-        self.restarts += 1
-        return True
+        with self._turn:
+            if self._process is None or self._process.poll() is None:
+                return False
+            if threading.current_thread() is not threading.main_thread() and not self._starter:
+                # A server ends with the thread that starts it, so one that lasts does.
+                self._starter = ThreadPoolExecutor(1, "embedded-postgres")
+            self._launch()
+            self.restarts += 1
+            return True
 
     def stop(self) -> None:
-        """Stop the server cleanly and let go of the folder."""
-        if self._process is not None:
-            for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGKILL):
-                if self._process.poll() is not None:
-                    break
-                self._process.send_signal(number)
-                with suppress(subprocess.TimeoutExpired):
-                    self._process.wait(STOP_TIMEOUT)
-            self._process = None
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
+        """Stop the server cleanly and let go of the folder; a start under way is given up."""
+        if os.getpid() != self._owner:
+            return
+        self._is_stopping.set()
+        with self._turn:
+            if self._process is not None:
+                for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGKILL):
+                    if self._process.poll() is not None:
+                        break
+                    self._process.send_signal(number)
+                    with suppress(subprocess.TimeoutExpired):
+                        self._process.wait(STOP_TIMEOUT)
+                self._process = None
+            if self._starter is not None:
+                self._starter.shutdown()
+                self._starter = None
+            if self._lock is not None:
+                # Forked children have copies of it, which closing would not let go.
+                fcntl.flock(self._lock, fcntl.LOCK_UN)
+                os.close(self._lock)
+                self._lock = None
 
     def _take_lock(self) -> None:
         lock = os.open(self._lock_file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -199,40 +235,45 @@ class EmbeddedPostgres:
             shutil.copytree(libraries, target / libraries.name, symlinks=True)
 
     def _create(self) -> None:
+        """Make the data beside its place and move it there: half of it is never taken for all."""
+        final, self._data = self._data, self._root / "postgres.new"
+        # What a killed start left may still have a server in it, that is going down.
+        give_up = time.monotonic() + RETRY_TIMEOUT
+        while self._data.exists() and time.monotonic() < give_up:
+            shutil.rmtree(self._data, ignore_errors=True)
+        try:
+            self._data.mkdir(mode=0o700)
+            self._give_data_to(final.stat().st_uid)
+            self._fill()
+            self._data.rename(final)
+        except OSError as error:
+            raise EmbeddedPostgresError(f"{final} cannot be made: {error.strerror}") from None
+        finally:
+            self._data = final
+
+    def _fill(self) -> None:
         password = secrets.token_urlsafe(24)
         with open(
             os.open(self._password_file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w"
         ) as file:
             file.write(password)
-        with tempfile.NamedTemporaryFile("w", dir=self._data.parent) as given:
+        with tempfile.NamedTemporaryFile("w", dir=self._root) as given:
             given.write(password)
             given.flush()
             os.chown(given.name, self._data.stat().st_uid, -1)
-            # initdb wants an empty folder; one that was interrupted is not.
-            for entry in self._data.iterdir():
-                shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
             command = [str(self._bin / "initdb"), "-D", str(self._data), "-U", ROLE, "-E", "UTF8"]
             options = ["--auth=scram-sha-256", f"--pwfile={given.name}", "--no-instructions"]
             self._run(*command, *options, prefix=self._prefix)
         self._launch()
-        self._run(
-            self._bin / "createdb",
-            "-h",
-            "127.0.0.1",
-            "-p",
-            str(self._port),
-            "-U",
-            ROLE,
-            DATABASE,
-            password=password,
-        )
-        self._stop_process()
-
-    def _stop_process(self) -> None:
-        if self._process is not None:
-            self._process.send_signal(signal.SIGINT)
-            self._process.wait(STOP_TIMEOUT)
-            self._process = None
+        address = ["-h", "127.0.0.1", "-p", str(self._port), "-U", ROLE]
+        self._run(self._bin / "createdb", *address, DATABASE, password=password)
+        assert self._process is not None
+        self._process.send_signal(signal.SIGINT)
+        try:
+            self._process.wait(START_TIMEOUT)
+        except subprocess.TimeoutExpired:
+            raise EmbeddedPostgresError("PostgreSQL does not end after its creation") from None
+        self._process, self._port = None, 0
 
     def _run(self, *command: Path | str, prefix: Sequence[str] = (), password: str = "") -> None:
         done = subprocess.run(
@@ -248,18 +289,39 @@ class EmbeddedPostgres:
 
     def _launch(self) -> None:
         """Start the server and wait for it; a killed one may stand in the way for a moment."""
-        port = self._port or free_port()
+        known_port = self._port  # 0: nobody has been told of one yet
         give_up = time.monotonic() + RETRY_TIMEOUT
-        while True:
+        while not self._is_stopping.is_set():
             started_at = self._log.stat().st_size if self._log.exists() else 0
-            self._port = port
-            self._process = self._spawn(port)
+            self._port = known_port or free_port()
+            self._remove_stale_pid_file()
+            if self._starter is None:
+                self._process = self._spawn(self._port)
+            else:
+                self._process = self._starter.submit(self._spawn, self._port).result()
             if self._wait_until_ready(self._process):
                 return
             said = self._log_since(started_at)
             if time.monotonic() > give_up or not any(text in said for text in LEFTOVERS):
                 raise EmbeddedPostgresError(f"PostgreSQL ended at its start:\n{said[-LOG_TAIL:]}")
             time.sleep(POLL)
+        raise EmbeddedPostgresError("the start was given up")
+
+    def _remove_stale_pid_file(self) -> None:
+        """Remove the pid file of a server that is gone.
+
+        PostgreSQL refuses to start when it is damaged, or when its number belongs to another
+        program by now. We hold the lock; with no server at home in the folder it is stale.
+        """
+        home = self._data.stat()
+        for process in Path("/proc").glob("[0-9]*"):
+            # It may end at any moment, and those of others cannot be looked into.
+            with suppress(OSError):
+                if (process / "comm").read_text().strip() == "postgres":
+                    there = (process / "cwd").stat()
+                    if (there.st_dev, there.st_ino) == (home.st_dev, home.st_ino):
+                        return
+        (self._data / "postmaster.pid").unlink(missing_ok=True)
 
     def _spawn(self, port: int) -> subprocess.Popen[bytes]:
         options = [f"--{name}={value}" for name, value in (SETTINGS | {"port": str(port)}).items()]
@@ -280,14 +342,15 @@ class EmbeddedPostgres:
     def _wait_until_ready(self, process: subprocess.Popen[bytes]) -> bool:
         probe = [str(self._bin / "pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(self._port)]
         end = time.monotonic() + START_TIMEOUT
-        while time.monotonic() < end:
+        while time.monotonic() < end and not self._is_stopping.is_set():
             if process.poll() is not None:
                 return False
             if subprocess.run(probe, env=environment(), cwd="/", check=False).returncode == 0:
                 return process.poll() is None
             time.sleep(POLL)
         process.send_signal(signal.SIGQUIT)
-        process.wait(STOP_TIMEOUT)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(STOP_TIMEOUT)
         return False
 
     def _log_since(self, position: int) -> str:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 # A page of 200 long messages is large; few of them travel together.
 PAGES_PER_QUERY = 16
+FEW = 100  # messages that are skipped one by one
 
 IS_READ = "m.is_read OR m.seq <= coalesce({read_seq}, 0)"
 READ_BY = """(SELECT o.read_seq FROM room_members o
@@ -31,41 +32,49 @@ READ_BY = """(SELECT o.read_seq FROM room_members o
 
 # A page going back from the newest message, or from `before_seq`. One row more than wanted is read:
 # it tells whether there are more.
+#
+# The walk to the start of a page: as far back as messages are to be skipped; then once more by the
+# number of hidden ones passed, and so on, until few are left to skip, which the page does itself.
+# No hidden message below is read.
 PAGES_BACK = f"""
 WITH keys AS MATERIALIZED (
-    SELECT k.*, least(k.before_seq - 1, r.seq) AS top,
+    SELECT k.*,
+        least(
+            k.before_seq - 1, (SELECT r.seq FROM chat_rooms r WHERE r.room_id = k.room_id)
+        ) AS top,
         {READ_BY.format(room="k.room_id", whose="= k.user_id")} AS own_read,
         {READ_BY.format(room="k.room_id", whose="<> k.user_id")} AS other_read
     FROM unnest($1::integer[], $2::bigint[], $3::text[], $4::integer[], $5::bigint[], $6::bigint[])
         AS k (position, room_id, user_id, wanted, skipped, before_seq)
-    JOIN chat_rooms r ON r.room_id = k.room_id
-), bounds AS MATERIALIZED (
-    -- The i-th newest hidden message, counted from 0, has top - seq - i visible ones above it.
-    SELECT k.*, CASE WHEN k.skipped = 0 THEN k.top ELSE k.top - k.skipped - (
-        SELECT count(*) FROM (
-            SELECT k.top - h.seq - row_number() OVER (ORDER BY h.seq DESC) + 1 AS visible_above
-            FROM (
-                SELECT d.seq FROM chat_messages d
-                WHERE d.room_id = k.room_id AND d.is_deleted AND d.seq <= k.top
-                UNION
-                SELECT x.seq FROM message_removals x
-                WHERE x.user_id = k.user_id AND x.room_id = k.room_id AND x.seq <= k.top
-            ) h
-        ) hidden WHERE hidden.visible_above < k.skipped
-    ) END AS bound
-    FROM keys k
 )
-SELECT b.position, {MESSAGE_COLUMNS}, {
+SELECT k.position, {MESSAGE_COLUMNS}, {
     IS_READ.format(
-        read_seq="CASE WHEN m.sender_id = b.user_id THEN b.other_read ELSE b.own_read END"
+        read_seq="CASE WHEN m.sender_id = k.user_id THEN k.other_read ELSE k.own_read END"
     )
 }
-FROM bounds b CROSS JOIN LATERAL (
+FROM keys k CROSS JOIN LATERAL (
+    WITH RECURSIVE walk (place, left_to_skip) AS (
+        SELECT k.top, k.skipped
+        UNION ALL
+        SELECT w.place - w.left_to_skip, h.passed FROM walk w CROSS JOIN LATERAL (
+            SELECT count(*) AS passed FROM (
+                SELECT d.seq FROM chat_messages d
+                WHERE d.room_id = k.room_id AND d.is_deleted
+                  AND d.seq > w.place - w.left_to_skip AND d.seq <= w.place
+                UNION
+                SELECT x.seq FROM message_removals x
+                WHERE x.user_id = k.user_id AND x.room_id = k.room_id
+                  AND x.seq > w.place - w.left_to_skip AND x.seq <= w.place
+            ) hidden
+        ) h WHERE w.left_to_skip > {FEW}
+    )
+    SELECT w.place, w.left_to_skip FROM walk w ORDER BY w.place LIMIT 1
+) start CROSS JOIN LATERAL (
     SELECT m.* FROM chat_messages m
-    WHERE m.room_id = b.room_id AND m.seq <= b.bound AND NOT m.is_deleted
+    WHERE m.room_id = k.room_id AND m.seq <= start.place AND NOT m.is_deleted
       AND NOT EXISTS (SELECT FROM message_removals x
-          WHERE x.user_id = b.user_id AND x.room_id = b.room_id AND x.seq = m.seq)
-    ORDER BY m.seq DESC LIMIT b.wanted
+          WHERE x.user_id = k.user_id AND x.room_id = k.room_id AND x.seq = m.seq)
+    ORDER BY m.seq DESC OFFSET start.left_to_skip LIMIT k.wanted
 ) m
 """
 
@@ -98,7 +107,10 @@ SELECT k.position, {MESSAGE_COLUMNS}, {
     IS_READ.format(read_seq=READ_BY.format(room="m.room_id", whose="<> m.sender_id"))
 }
 FROM unnest($1::integer[], $2::bigint[], $3::bigint[]) AS k (position, room_id, seq)
-JOIN chat_messages m ON m.room_id = k.room_id AND m.seq = k.seq
+CROSS JOIN LATERAL (
+    -- With the limit the keys come first in every plan, also in one for an empty table.
+    SELECT m.* FROM chat_messages m WHERE m.room_id = k.room_id AND m.seq = k.seq LIMIT 1
+) m
 """
 
 OLD_IDS = """
@@ -165,9 +177,9 @@ class History:
         Raises:
             ServiceUnavailable: the database did not answer.
         """
-        end = LAST_SEQ if before is None else min(before, LAST_SEQ)
+        end = LAST_SEQ if before is None else _bounded(before)
         if after is not None:
-            key = _PageKey(room_id, user_id, limit + 1, min(after, LAST_SEQ), end)
+            key = _PageKey(room_id, user_id, limit + 1, _bounded(after), end)
             messages = await self.pages_forward.get(key)
             return Page(messages[:limit], len(messages) > limit)
         key = _PageKey(room_id, user_id, limit + 1, min(offset, LAST_SEQ >> 1), end)
@@ -235,3 +247,8 @@ class History:
         rows = await self._pool.fetch(OLD_IDS, keys, timeout=self._deadline, name="history")
         found = {old_id: MessageRef(room_id, seq, old_id) for old_id, room_id, seq in rows}
         return [found.get(key) for key in keys]
+
+
+def _bounded(seq: int) -> int:
+    """Return a position that the database can compare with, for any number a client may send."""
+    return min(max(seq, 0), LAST_SEQ)

@@ -1,18 +1,20 @@
-"""One lane of the writer: one connection, one batch at a time. Hot path.
+"""One lane of the writer: one connection, one statement at a time. Hot path.
 
 While a batch is being committed the next one gathers; there is no linger. A lane never forgets a
 batch whose outcome it does not know: it closes the batch's fence or finds its answer first, however
-long that takes, and stores nothing else meanwhile. Senders are told within their deadline.
+long that takes, and stores nothing else meanwhile. Senders are told within their deadline. Between
+two batches the lane's other kinds of work have their turn.
 """
 
 import asyncio
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import asyncpg
 
+from fastchat._speedups import LatencyHistogram
 from fastchat.store import statements
 from fastchat.store.batch import (
     Batch,
@@ -25,52 +27,25 @@ from fastchat.store.batch import (
     UserColumns,
     group,
 )
+from fastchat.store.fence import BLOCKS_UNREADABLE, CONFLICTS, POISONED, Fence
 from fastchat.store.ids import to_native
+from fastchat.store.single_statement import single_statement
+from fastchat.store.work_queue import Work
 
 if TYPE_CHECKING:
     from asyncpg import Connection
 
 log = logging.getLogger(__name__)
 
-T = TypeVar("T")
-
-STATEMENT_DEADLINE = 1.5  # seconds for one statement; several tries fit into a command's five
-PAUSE = 0.1  # between tries to reach the database
 BLOCK_CHECK_PAUSE = 30.0  # before a failed look at blocks is tried again
 MAX_RUNS = 20  # of one batch, for conflicts that another try solves
 MAX_BATCH_SIZE = 4_000_000  # characters of text in one batch
-
-# The outcome is not known, or the database cannot work just now.
-UNKNOWN = (
-    OSError,
-    asyncpg.InterfaceError,
-    asyncpg.InternalClientError,  # what a call gets when the server's farewell came just before it
-    asyncpg.PostgresConnectionError,
-    asyncpg.OperatorInterventionError,
-    asyncpg.InsufficientResourcesError,
-)
-CONFLICTS = (
-    asyncpg.UniqueViolationError,
-    asyncpg.SerializationError,
-    asyncpg.DeadlockDetectedError,
-    asyncpg.LockNotAvailableError,
-)
-BLOCKS_UNREADABLE = (
-    asyncpg.UndefinedTableError,
-    asyncpg.UndefinedColumnError,
-    asyncpg.InsufficientPrivilegeError,
-)
-POISONED = (asyncpg.DataError, asyncpg.ProgramLimitExceededError)
 
 VERDICTS = {
     statements.BLOCKED: Reason.BLOCKED,
     statements.UNKNOWN_USER: Reason.UNKNOWN_RECIPIENT,
     statements.NO_ROOM: Reason.UNKNOWN_RECIPIENT,
 }
-
-
-class OutcomeUnknown(Exception):
-    """The database did not answer."""
 
 
 class Lane:
@@ -82,27 +57,30 @@ class Lane:
         columns: UserColumns,
         *,
         max_batch: int,
+        batch_sizes: LatencyHistogram,
         block_check_fail_open: bool,
     ) -> None:
         """Take what opens a connection of this lane's own; see ``MessageWriter``."""
-        self._connect = connect
+        self.fence = Fence(connect)
         self._columns = columns
         self._queries = {
-            check_blocks: statements.batch_statement(columns, check_blocks=check_blocks)
+            check_blocks: (
+                single_statement(columns, check_blocks=check_blocks),
+                statements.batch_statement(columns, check_blocks=check_blocks),
+            )
             for check_blocks in (True, False)
         }
         self._max_batch = max_batch
+        self._batch_sizes = batch_sizes
         self._fail_open = block_check_fail_open
         self._loop = asyncio.get_running_loop()
         self._pending: deque[Entry] = deque()
         self._running: Batch | None = None
         self._running_count = 0
         self._wake = asyncio.Event()
-        self._connection: Connection | None = None
-        self._lane_id = 0
-        self._batch_no = 0
+        self._works: list[Work] = []
         self._blocks_again_at = 0.0
-        self._stopping = False
+        self.is_stopping = False
         self._task: asyncio.Task[None] | None = None
         self._reaper: asyncio.TimerHandle | None = None
         self.batches = 0
@@ -110,7 +88,6 @@ class Lane:
         self.duplicates = 0
         self.refused = 0
         self.retries = 0
-        self.unknown_outcomes = 0
         self.block_check_fail_opens = 0
         self.commit_seconds = 0.0
 
@@ -119,13 +96,26 @@ class Lane:
         """Messages that wait for their batch or their commit."""
         return len(self._pending) + self._running_count
 
+    @property
+    def unknown_outcomes(self) -> int:
+        """Statements whose answer was lost."""
+        return self.fence.unknown_outcomes
+
+    def add_work(self, work: Work) -> None:
+        """Give another kind of work its turn between two batches."""
+        self._works.append(work)
+
+    def wake(self) -> None:
+        """Look for something to do."""
+        self._wake.set()
+
     def start(self) -> None:
         """Begin to store."""
         self._task = asyncio.create_task(self._run())
 
     async def stop(self, timeout: float) -> None:
         """Store what was accepted, for at most ``timeout`` seconds, and end."""
-        self._stopping = True
+        self.is_stopping = True
         self._wake.set()
         if self._task is not None:
             await asyncio.wait({self._task}, timeout=timeout)
@@ -133,7 +123,9 @@ class Lane:
             await asyncio.wait({self._task})
         if self._reaper is not None:
             self._reaper.cancel()
-        self._drop_connection()
+        self.fence.drop()
+        for work in self._works:
+            work.abandon()
         for entry in [*(self._running.entries if self._running else ()), *self._pending]:
             self._answer(entry, Refused(Reason.UNAVAILABLE))
         self._pending.clear()
@@ -156,10 +148,11 @@ class Lane:
         for entry in running:
             if entry.deadline <= now and not entry.is_answered:
                 self._answer(entry, Refused(Reason.UNAVAILABLE))
-        waiting = [entry for entry in running if not entry.is_answered]
-        if self._pending or waiting:
-            next_entry = min((*waiting, *self._pending), key=lambda entry: entry.deadline)
-            self._reaper = self._loop.call_at(next_entry.deadline, self._reap)
+        waiting = [entry.deadline for entry in running if not entry.is_answered]
+        if self._pending:
+            waiting.append(self._pending[0].deadline)
+        if waiting:
+            self._reaper = self._loop.call_at(min(waiting), self._reap)
 
     def _answer(self, entry: Entry, outcome: Outcome) -> None:
         """Call ``done`` once, and once more for a message that was stored all the same."""
@@ -184,26 +177,40 @@ class Lane:
 
     async def _run(self) -> None:
         while True:
-            if not self._pending:
-                if self._stopping:
-                    return
-                self._wake.clear()
-                await self._wake.wait()
+            if self._pending:
+                await self._run_batch()
+            for work in self._works:
+                if work.depth:
+                    await self._run_work(work)
+            if self._pending or any(work.depth for work in self._works):
                 continue
-            self._running = self._take()
-            self._running_count = len(self._running.entries)
-            started = self._loop.time()
-            try:
-                await self._store(self._running)
-            except Exception:
-                log.exception("a batch failed by a bug")
-                self._lane_id = 0  # whatever became of the batch, its number is not used again
-                self._drop_connection()
-                for entry in self._running.entries:
-                    self._answer(entry, Refused(Reason.UNAVAILABLE))
-            self.commit_seconds += self._loop.time() - started
-            self._running = None
-            self._running_count = 0
+            if self.is_stopping:
+                return
+            self._wake.clear()
+            await self._wake.wait()
+
+    async def _run_batch(self) -> None:
+        self._running = self._take()
+        self._running_count = len(self._running.entries)
+        started = self._loop.time()
+        try:
+            await self._store(self._running)
+        except Exception:
+            log.exception("a batch failed by a bug")
+            self.fence.renew()
+            for entry in self._running.entries:
+                self._answer(entry, Refused(Reason.UNAVAILABLE))
+        self.commit_seconds += self._loop.time() - started
+        self._running = None
+        self._running_count = 0
+
+    async def _run_work(self, work: Work) -> None:
+        try:
+            await work.run(self.fence)
+        except Exception:
+            log.exception("a piece of work failed by a bug")
+            self.fence.renew()
+            work.abandon()
 
     def _take(self) -> Batch:
         entries: list[Entry] = []
@@ -246,14 +253,17 @@ class Lane:
 
     async def _attempt(self, batch: Batch) -> list[int] | None:
         """Run the statement once; None: known to have stored nothing."""
-        connection = await self._ready()
+        await self.fence.ready()
         if any(entry.is_answered for entry in batch.entries):
             return None  # not sent yet, so that what was given up need not be stored
         check_blocks = self._loop.time() >= self._blocks_again_at
-        query = self._queries[check_blocks]
-        arguments = self._arguments(batch, check_blocks)
+        single, many = self._queries[check_blocks]
+        if len(batch.rooms) == 1 and len(batch.entries) == 1:
+            query, arguments = single, self._single_arguments(batch.entries[0], check_blocks)
+        else:
+            query, arguments = many, self._arguments(batch, check_blocks)
         try:
-            answer = await self._bounded(connection.fetchval(query, *arguments))
+            answer = await self.fence.run(query, arguments)
         except BLOCKS_UNREADABLE as error:
             if not (self._fail_open and check_blocks and self._columns.blocks_id_type):
                 raise
@@ -261,79 +271,32 @@ class Lane:
             self._blocks_again_at = self._loop.time() + BLOCK_CHECK_PAUSE
             self.block_check_fail_opens += 1
             return None
-        except OutcomeUnknown:
-            self.unknown_outcomes += 1
-            return await self._resolve()
-        self._batch_no += 1
-        self.batches += 1
-        if answer is None:
-            raise RuntimeError("the fence of a lane was moved by somebody else")
-        result: list[int] = answer
-        return result
+        if answer is not None:
+            self.batches += 1
+            self._batch_sizes.observe(len(batch.entries))
+        return answer
 
-    async def _resolve(self) -> list[int] | None:
-        """Find the answer of the batch that got lost, or make sure that there will be none."""
-        expected = self._batch_no
-        while True:
-            self._drop_connection()
-            connection = await self._ready()
-            try:
-                await self._bounded(
-                    connection.execute(statements.CLOSE_FENCE, self._lane_id, expected)
-                )
-                row = await self._bounded(connection.fetchrow(statements.READ_LANE, self._lane_id))
-            except (OutcomeUnknown, asyncpg.PostgresError):
-                continue
-            if row is None:
-                log.error("the row of a lane is gone; nothing is known of its last batch")
-                self._lane_id = 0
-                return None
-            self._batch_no, answer = row
-            return list(answer) if self._batch_no == expected + 1 else None
-
-    async def _ready(self) -> "Connection":
-        """Return the lane's connection, opened anew as often as it takes."""
-        while self._connection is None or self._connection.is_closed():
-            self._drop_connection()
-            try:
-                connection = await self._bounded(self._connect())
-                self._connection = connection
-                if not self._lane_id:
-                    self._lane_id = await self._bounded(connection.fetchval(statements.NEW_LANE))
-                    self._batch_no = 0
-            except (OutcomeUnknown, asyncpg.PostgresError):
-                self._drop_connection()
-                await asyncio.sleep(PAUSE)
-        return self._connection
-
-    async def _bounded(self, work: Awaitable[T]) -> T:
-        """Wait for one call, at most STATEMENT_DEADLINE.
-
-        asyncpg's own time-outs wait for a server that may be frozen, so the call is left behind and
-        its connection dropped.
-        """
-        task = asyncio.ensure_future(work)
-        try:
-            await asyncio.wait({task}, timeout=STATEMENT_DEADLINE)
-        finally:
-            if not task.done():
-                self._drop_connection()
-                task.cancel()
-                task.add_done_callback(_forget)
-        if not task.done():
-            raise OutcomeUnknown
-        try:
-            return task.result()
-        except asyncpg.ReadOnlySQLTransactionError:
-            raise
-        except (*UNKNOWN, asyncio.CancelledError) as error:
-            self._drop_connection()
-            raise OutcomeUnknown from error
-
-    def _drop_connection(self) -> None:
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            connection.terminate()
+    def _single_arguments(self, entry: Entry, check_blocks: bool) -> list[Any]:
+        message = entry.message
+        user1, user2 = message.user1_id, message.user2_id
+        arguments: list[Any] = [
+            message.room_id,
+            user1,
+            user2,
+            message.sender_id,
+            message.recipient_id,
+            message.client_message_id,
+            message.reply_to,
+            message.reply_seq,
+            message.conversation_id,
+            message.content,
+            message.encrypted_content,
+            message.encryption_iv,
+            message.encryption_scheme,
+        ]
+        for id_type in statements.native_types(self._columns, check_blocks=check_blocks):
+            arguments += to_native(user1, id_type), to_native(user2, id_type)
+        return arguments
 
     def _arguments(self, batch: Batch, check_blocks: bool) -> list[Any]:
         rooms = batch.rooms
@@ -342,8 +305,6 @@ class Lane:
         users2 = [message.user2_id for message in firsts]
         messages = [entry.message for entry in batch.entries]
         arguments: list[Any] = [
-            self._lane_id,
-            self._batch_no,
             list(rooms),
             [len(entries) for entries in rooms.values()],
             [message.conversation_id for message in firsts],
@@ -388,21 +349,13 @@ class Lane:
     async def _look_again(self, room_id: int, entries: list[Entry]) -> list[Entry]:
         """Answer the repeats and the replies to nothing of a refused room; return the rest."""
         messages = [entry.message for entry in entries]
-        while True:
-            connection = await self._ready()
-            try:
-                rows = await self._bounded(
-                    connection.fetch(
-                        statements.LOOK_UP,
-                        room_id,
-                        [message.sender_id for message in messages],
-                        [message.client_message_id for message in messages],
-                        [message.reply_seq for message in messages],
-                    )
-                )
-                break
-            except (OutcomeUnknown, asyncpg.PostgresError):
-                await asyncio.sleep(PAUSE)
+        rows = await self.fence.fetch(
+            statements.LOOK_UP,
+            room_id,
+            [message.sender_id for message in messages],
+            [message.client_message_id for message in messages],
+            [message.reply_seq for message in messages],
+        )
         rest = []
         for entry, (seq, has_reply) in zip(entries, rows, strict=True):
             if seq is not None:
@@ -414,9 +367,3 @@ class Lane:
             elif not entry.is_answered:
                 rest.append(entry)
         return rest
-
-
-def _forget(task: "asyncio.Future[Any]") -> None:
-    """Take the result of a call that nobody waits for any more."""
-    if not task.cancelled():
-        task.exception()

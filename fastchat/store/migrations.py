@@ -4,6 +4,7 @@ An advisory lock lets any number of servers start at once. A file is never chang
 applied anywhere: its checksum is kept and compared.
 """
 
+import asyncio
 from dataclasses import dataclass
 from hashlib import sha256
 from importlib import resources
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from asyncpg import Connection
 
 LOCK_KEY = 0x66617374  # any number, the same for every fastchat
+LOCK_TIMEOUT = 60.0  # seconds that another fastchat may take for its migrations
+POLL = 0.2
 
 CREATE_HISTORY = """
 CREATE TABLE IF NOT EXISTS schema_migrations (
@@ -63,15 +66,19 @@ def load() -> list[Migration]:
     return sorted(found, key=lambda migration: migration.version)
 
 
-async def migrate(connection: "Connection") -> list[str]:
+async def migrate(connection: "Connection", lock_timeout: float = LOCK_TIMEOUT) -> list[str]:
     """Apply what is missing, each file in a transaction of its own; return their names.
 
+    Args:
+        connection: Of a role that may create tables; used by nobody else meanwhile.
+        lock_timeout: Seconds to wait while somebody else migrates.
+
     Raises:
-        MigrationError: an applied file was changed, the database is newer than this version, or
-            tables of another server have our names. Nothing was applied then.
+        MigrationError: an applied file was changed, the database is newer than this version,
+            tables of another server have our names, or somebody else does not get done. Nothing
+            was applied then.
     """
-    # Held by the session: it ends with the connection whatever happens to this process.
-    await connection.execute("SELECT pg_advisory_lock($1)", LOCK_KEY)
+    await _lock(connection, lock_timeout)
     try:
         await connection.execute(CREATE_HISTORY)
         pending = await _pending(connection)
@@ -87,6 +94,20 @@ async def migrate(connection: "Connection") -> list[str]:
             await connection.execute("SELECT pg_advisory_unlock($1)", LOCK_KEY)
 
 
+async def _lock(connection: "Connection", timeout: float) -> None:
+    """Take the lock; the session holds it, whatever happens to this process."""
+    loop = asyncio.get_running_loop()
+    give_up = loop.time() + timeout
+    # Asked again and again: one call that waits would be subject to other timeouts of the session.
+    while not await connection.fetchval("SELECT pg_try_advisory_lock($1)", LOCK_KEY):
+        if loop.time() >= give_up:
+            raise MigrationError(
+                f"another session has been migrating this database for more than {timeout:g} s: "
+                "wait for it, or end it (pg_locks names it, locktype advisory)"
+            )
+        await asyncio.sleep(POLL)
+
+
 async def pending_sql(connection: "Connection") -> str:
     """Return what ``migrate`` would run, as one script for psql; changes nothing."""
     has_history = await connection.fetchval("SELECT to_regclass('schema_migrations') IS NOT NULL")
@@ -95,7 +116,12 @@ async def pending_sql(connection: "Connection") -> str:
         await _refuse_foreign_tables(connection)
     if not pending:
         return "-- nothing to do\n"
-    parts = ["BEGIN;", f"SELECT pg_advisory_xact_lock({LOCK_KEY});", CREATE_HISTORY.strip()]
+    parts = [
+        "BEGIN;",
+        f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT:g}s';",
+        f"SELECT pg_advisory_xact_lock({LOCK_KEY});",
+        CREATE_HISTORY.strip(),
+    ]
     for migration in pending:
         parts.append(f"-- {migration.version:04}_{migration.name}\n{migration.sql.strip()}")
         parts.append(

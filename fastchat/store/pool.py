@@ -7,6 +7,7 @@ away by ``terminate()`` only, for a frozen PostgreSQL never answers ``close()``.
 
 import asyncio
 import logging
+import math
 from collections import deque
 from collections.abc import Mapping
 from contextlib import suppress
@@ -14,8 +15,9 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import asyncpg
 
+from fastchat._speedups import LatencyHistogram
 from fastchat.errors import ServiceUnavailable
-from fastchat.store.query_times import QueryTimes
+from fastchat.store.lookups import QUERY_SETTINGS
 
 if TYPE_CHECKING:
     from asyncpg import Connection, Record
@@ -101,7 +103,7 @@ class Pool:
         self.errors = 0
         self.refused = 0
         self.is_connected = False
-        self.query_times: dict[str, QueryTimes] = {}
+        self.query_times: dict[str, LatencyHistogram] = {}
 
     @property
     def size(self) -> int:
@@ -179,6 +181,7 @@ class Pool:
     async def connect(self, **server_settings: str) -> "Connection":
         """Open a connection of the caller's own; terminating it makes room for another.
 
+        It has the settings of the others, apart from ``QUERY_SETTINGS``, and those given here.
         Waits for room no longer than for the connection itself. Works while the database counts as
         away: callers have their own rule for trying again.
 
@@ -194,7 +197,10 @@ class Pool:
             elif (given := await self._wait(deadline)) is not None:
                 self._used.discard(given)
                 given.terminate()
-        settings = {**self._arguments.get("server_settings", {}), **server_settings}
+        # How look-ups are planned is wrong for a batch of messages.
+        common = self._arguments.get("server_settings", {})
+        settings = {name: common[name] for name in common if name not in QUERY_SETTINGS}
+        settings |= server_settings
         connection = await self._open(deadline, {"server_settings": settings})
         self._dedicated.add(connection)
         return connection
@@ -387,12 +393,12 @@ class Pool:
         self.query_seconds += seconds
         times = self.query_times.get(name)
         if times is None:
-            times = self.query_times[name] = QueryTimes()
+            times = self.query_times[name] = LatencyHistogram()
         times.observe(seconds)
 
     def _warn(self, kind: str, text: str, *args: object) -> None:
         now = self._loop.time()
-        if now - self._warned_at.get(kind, float("-inf")) >= WARNING_INTERVAL:
+        if now - self._warned_at.get(kind, -math.inf) >= WARNING_INTERVAL:
             self._warned_at[kind] = now
             log.warning(text, *args)
 
@@ -435,7 +441,7 @@ class Pool:
             return
 
     async def _add(self) -> None:
-        connection = await self._open(self._loop.time() + self._connection_timeout)
+        connection = await self._open(math.inf)
         self._used.add(connection)
         self._release(connection)
 
@@ -455,8 +461,12 @@ class Pool:
                 await connection.execute("SELECT 1")
         except (TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
             self._drop(connection)
-            # One connection may have ended alone.
-            if isinstance(error, TimeoutError) or not self._idle:
+            # One connection may have ended alone. A silent one has silent neighbours: asking each
+            # of them in turn would delay the return.
+            if isinstance(error, TimeoutError):
+                while self._idle:
+                    self._idle.pop()[0].terminate()
+            if not self._idle:
                 self._make_known(f"a probe failed ({type(error).__name__})")
         except BaseException:
             self._drop(connection)

@@ -28,12 +28,39 @@ WARNING_INTERVAL = 30.0  # seconds
 log = logging.getLogger(__name__)
 
 
-class Relations:
-    """Asks the main backend's tables about pairs of users.
+class BlockRule:
+    """Decides what a block look-up is worth that failed by itself, with the database there.
 
     Attributes:
-        fail_open: Block look-ups that failed by themselves and were answered "not blocked".
+        passed: Such look-ups that were answered "not blocked".
     """
+
+    def __init__(self, fail_open: bool, clock: Callable[[], float]) -> None:
+        self._fail_open = fail_open
+        self._clock = clock
+        self._quiet_until = float("-inf")
+        self.passed = 0
+
+    def judge(self, error: PostgresError) -> None:
+        """Count the failure and let it pass, with a warning now and then.
+
+        Raises:
+            ServiceUnavailable: ``BLOCK_CHECK_FAIL_OPEN`` says that nothing may pass.
+        """
+        now = self._clock()
+        if now >= self._quiet_until:
+            self._quiet_until = now + WARNING_INTERVAL
+            log.warning(
+                "blocks could not be looked up",
+                extra={"sqlstate": error.sqlstate, "passed": self._fail_open},
+            )
+        if not self._fail_open:
+            raise ServiceUnavailable from None
+        self.passed += 1
+
+
+class Relations:
+    """Asks the main backend's tables about pairs of users."""
 
     def __init__(
         self,
@@ -47,10 +74,9 @@ class Relations:
         """Take the pool, what the tables look like, and the rule for a failing look-up."""
         self._pool = pool
         self._tables = tables
-        self._fail_open = block_check_fail_open
+        self._rule = BlockRule(block_check_fail_open, clock)
         self._deadline = deadline
         self._clock = clock
-        self._quiet_until = float("-inf")
         self._follows: LruCache[tuple[str, str], bool] = LruCache(FOLLOWS_KEPT, FOLLOW_AGE)
         self.blocks: BatchedLookup[tuple[str, str], bool] = BatchedLookup(
             self._fetch_blocks, deadline=deadline
@@ -58,7 +84,11 @@ class Relations:
         self.follows: BatchedLookup[tuple[str, str], bool] = BatchedLookup(
             self._fetch_follows, max_in_flight=1, deadline=deadline
         )
-        self.fail_open = 0
+
+    @property
+    def fail_open(self) -> int:
+        """Block look-ups that failed by themselves and were answered "not blocked"."""
+        return self._rule.passed
 
     async def blocks_between(self, one: str, other: str) -> bool:
         """Whether one of the two users blocks the other.
@@ -75,16 +105,7 @@ class Relations:
         try:
             return await self.blocks.get(_pair(one, other))
         except PostgresError as error:
-            self.fail_open += self._fail_open
-            now = self._clock()
-            if now >= self._quiet_until:
-                self._quiet_until = now + WARNING_INTERVAL
-                log.warning(
-                    "blocks could not be looked up",
-                    extra={"sqlstate": error.sqlstate, "passed": self._fail_open},
-                )
-            if not self._fail_open:
-                raise ServiceUnavailable from None
+            self._rule.judge(error)
             return False
 
     def peek_follows(self, one: str, other: str) -> bool | None:

@@ -77,6 +77,9 @@ class Rooms:
             self._fetch_by_conversation, deadline=deadline
         )
 
+    def __len__(self) -> int:
+        return len(self._by_room)
+
     def peek(self, one: str, other: str) -> Room | None:
         """Return the conversation of two users if it is in memory."""
         return self._by_conversation.get(conversation_id_of(one, other))

@@ -8,6 +8,10 @@ copy of a statement stores nothing.
 
 Waiting for a room's lock refreshes that row only, not the rest of the snapshot: a concurrent repeat
 of a client id is therefore seen as a unique violation (23505), and the batch is run again.
+
+Each look at another table is a scalar subquery with a limit, never EXISTS: on a table that was
+empty when the plan was made, PostgreSQL would answer EXISTS by hashing the whole table in each
+batch.
 """
 
 from fastchat.store.batch import UserColumns
@@ -41,13 +45,14 @@ WITH fence AS MATERIALIZED (
         WHEN {is_blocked} THEN -1
         WHEN g.ord IN (
             SELECT m.ord FROM given m JOIN given_rooms r USING (ord)
-            WHERE m.client_id IS NOT NULL AND EXISTS (
-                    SELECT FROM chat_messages d
+            WHERE m.client_id IS NOT NULL AND (
+                    SELECT true FROM chat_messages d
                     WHERE d.room_id = r.room_id AND d.sender_id = m.sender_id
-                      AND d.client_message_id = m.client_id)
-               OR m.reply_seq IS NOT NULL AND NOT EXISTS (
-                    SELECT FROM chat_messages d
-                    WHERE d.room_id = r.room_id AND d.seq = m.reply_seq AND NOT d.is_deleted)
+                      AND d.client_message_id = m.client_id LIMIT 1)
+               OR m.reply_seq IS NOT NULL AND (
+                    SELECT true FROM chat_messages d
+                    WHERE d.room_id = r.room_id AND d.seq = m.reply_seq AND NOT d.is_deleted
+                    LIMIT 1) IS NULL
         ) THEN -3
         ELSE 0 END AS verdict
     FROM given_rooms g LEFT JOIN locked l USING (room_id)
@@ -74,14 +79,6 @@ SET batch_no = $2 + 1, committed_at = now(), answer = (
 FROM fence WHERE c.lane_id = fence.lane_id
 RETURNING c.answer
 """
-
-NEW_LANE = "INSERT INTO lane_commits DEFAULT VALUES RETURNING lane_id"
-
-# A step of two, where a batch takes one: it tells a dead number from a committed one.
-CLOSE_FENCE = """
-UPDATE lane_commits SET batch_no = batch_no + 2, answer = '{}' WHERE lane_id = $1 AND batch_no = $2
-"""
-READ_LANE = "SELECT batch_no, answer FROM lane_commits WHERE lane_id = $1"
 
 LOOK_UP = """
 SELECT (SELECT d.seq FROM chat_messages d
@@ -116,20 +113,21 @@ def batch_statement(columns: UserColumns, *, check_blocks: bool) -> str:
         return f"g.{user}" if id_type == "text" else f"g.{user}_{id_type}"
 
     def exists(user: str) -> str:
-        known = f"EXISTS (SELECT FROM chat_users u WHERE u.user_id = g.{user})"
+        known = f"(SELECT true FROM chat_users u WHERE u.user_id = g.{user} LIMIT 1) IS NOT NULL"
         if columns.users_id_type is None:
             return known
         own = member(user, columns.users_id_type)
-        return f"(EXISTS (SELECT FROM users_auth u WHERE u.user_id = {own}) OR {known})"
+        registered = f"(SELECT true FROM users_auth u WHERE u.user_id = {own} LIMIT 1) IS NOT NULL"
+        return f"({registered} OR {known})"
 
     is_blocked = "false"
     if check_blocks and columns.blocks_id_type is not None:
         one, other = (member(user, columns.blocks_id_type) for user in ("user1", "user2"))
         is_blocked = (
-            "EXISTS (SELECT FROM blocked_relationships b "
-            f"WHERE b.blocker_id = {one} AND b.blocked_id = {other}) "
-            "OR EXISTS (SELECT FROM blocked_relationships b "
-            f"WHERE b.blocker_id = {other} AND b.blocked_id = {one})"
+            "(SELECT true FROM blocked_relationships b "
+            f"WHERE b.blocker_id = {one} AND b.blocked_id = {other} LIMIT 1) IS NOT NULL "
+            "OR (SELECT true FROM blocked_relationships b "
+            f"WHERE b.blocker_id = {other} AND b.blocked_id = {one} LIMIT 1) IS NOT NULL"
         )
     return BATCH.format(
         native_arrays=arrays,

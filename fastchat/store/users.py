@@ -4,8 +4,9 @@ The main backend owns the users; those it does not know may be in ``chat_users``
 tables exist and of what type their ids are differs, so the SQL is made for what was found at start.
 """
 
+import asyncio
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -89,6 +90,19 @@ class Users:
             return profile
         found = await self.authenticate(None, user_id)
         return found if isinstance(found, UserProfile) else None
+
+    async def find_many(self, user_ids: Iterable[str]) -> dict[str, UserProfile]:
+        """Return the profiles of those who are known, at most five minutes old.
+
+        Raises:
+            ServiceUnavailable: the database did not answer.
+        """
+        wanted = dict.fromkeys(user_ids)
+        profiles = {user_id: profile for user_id in wanted if (profile := self.peek(user_id))}
+        missing = [user_id for user_id in wanted if user_id not in profiles]
+        found = await asyncio.gather(*(self.authenticate(None, user_id) for user_id in missing))
+        profiles |= {one.user_id: one for one in found if isinstance(one, UserProfile)}
+        return profiles
 
     def peek(self, user_id: str) -> UserProfile | None:
         """Return the profile if it is in memory, without asking the database."""

@@ -4,15 +4,20 @@ Source: docs/decisions/0001-write-statement.md; cost: benchmarks/test_batch_inse
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING
+from collections.abc import Awaitable, Callable, Hashable
+from typing import TYPE_CHECKING, TypeVar
 
+from fastchat._speedups import LatencyHistogram
 from fastchat.errors import ServiceUnavailable
 from fastchat.store.batch import Entry, NewMessage, Outcome, UserColumns
 from fastchat.store.lane import Lane
+from fastchat.store.work_queue import Perform, WorkQueue
 
 if TYPE_CHECKING:
     from asyncpg import Connection
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 # Plans are made once, for any size of table: on an empty one a sequential scan looks cheap.
 LANE_SETTINGS = {
@@ -24,6 +29,9 @@ LANE_SETTINGS = {
     "statement_timeout": "1400",
     "lock_timeout": "1200",
 }
+
+
+BATCH_SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)  # upper bounds of the histogram
 
 
 class MessageWriter:
@@ -58,13 +66,16 @@ class MessageWriter:
         if not 1 <= max_batch <= 256 or lanes < 1:
             raise ValueError(f"max_batch={max_batch}, lanes={lanes}: expected 1 to 256, at least 1")
         self._max_pending = max_pending
+        self.batch_sizes = LatencyHistogram(BATCH_SIZES)
         self._deadline = deadline
+        self._is_stopped = False
         self._loop = asyncio.get_running_loop()
         self.lanes = [
             Lane(
                 connect,
                 columns,
                 max_batch=max_batch,
+                batch_sizes=self.batch_sizes,
                 block_check_fail_open=block_check_fail_open,
             )
             for _ in range(lanes)
@@ -75,6 +86,74 @@ class MessageWriter:
         """Messages that wait for their batch or their commit, over all lanes."""
         return sum(lane.depth for lane in self.lanes)
 
+    @property
+    def batches(self) -> int:
+        """Statements that were answered."""
+        return sum(lane.batches for lane in self.lanes)
+
+    @property
+    def messages(self) -> int:
+        """Messages stored."""
+        return sum(lane.messages for lane in self.lanes)
+
+    @property
+    def duplicates(self) -> int:
+        """Messages that were there already."""
+        return sum(lane.duplicates for lane in self.lanes)
+
+    @property
+    def refused(self) -> int:
+        """Messages that were not stored."""
+        return sum(lane.refused for lane in self.lanes)
+
+    @property
+    def retries(self) -> int:
+        """Statements that had to be run again."""
+        return sum(lane.retries for lane in self.lanes)
+
+    @property
+    def unknown_outcomes(self) -> int:
+        """Statements whose answer was lost."""
+        return sum(lane.unknown_outcomes for lane in self.lanes)
+
+    @property
+    def block_check_fail_opens(self) -> int:
+        """Times that blocks could not be read and messages passed."""
+        return sum(lane.block_check_fail_opens for lane in self.lanes)
+
+    @property
+    def commit_seconds(self) -> float:
+        """Time spent in storing."""
+        return sum(lane.commit_seconds for lane in self.lanes)
+
+    def add_work(
+        self,
+        perform: Perform[T, R],
+        *,
+        key: Callable[[T], Hashable] | None = None,
+        max_batch: int,
+        max_waiting: int = 10_000,
+    ) -> list[WorkQueue[T, R]]:
+        """Make a queue per lane for another kind of work; that of a room is ``room_id % lanes``.
+
+        Args:
+            perform: Runs items as one fenced statement.
+            key: Two items with one key never go into the same statement.
+            max_batch: Items in one statement.
+            max_waiting: Items that may wait in one lane.
+        """
+        return [
+            WorkQueue(
+                lane,
+                perform,
+                key=key,
+                max_batch=max_batch,
+                max_waiting=max_waiting,
+                deadline=self._deadline,
+            )
+            for lane in self.lanes
+        ]
+
     def start(self) -> None:
         """Begin to store."""
         for lane in self.lanes:
@@ -82,6 +161,7 @@ class MessageWriter:
 
     async def stop(self, timeout: float) -> None:
         """Store what was accepted, for at most ``timeout`` seconds; the rest is ``UNAVAILABLE``."""
+        self._is_stopped = True
         await asyncio.gather(*(lane.stop(timeout) for lane in self.lanes))
 
     def append(self, message: NewMessage, done: Callable[[Outcome], None]) -> None:
@@ -91,9 +171,10 @@ class MessageWriter:
         stored although its sender had been told ``UNAVAILABLE``.
 
         Raises:
-            ServiceUnavailable: too many messages wait; this one was not accepted.
+            ServiceUnavailable: too many messages wait, or the writer was stopped; this one was not
+                accepted.
         """
-        if self.depth >= self._max_pending:
+        if self._is_stopped or self.depth >= self._max_pending:
             raise ServiceUnavailable
         lane = self.lanes[message.room_id % len(self.lanes)]
         lane.append(Entry(message, done, self._loop.time() + self._deadline))

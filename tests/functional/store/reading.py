@@ -7,6 +7,7 @@ import asyncpg
 
 from fastchat.store.backend import BackendTables
 from fastchat.store.ids import to_native
+from fastchat.store.lookups import QUERY_SETTINGS
 from fastchat.store.pool import Pool
 
 ID_TYPES = ("integer", "bigint", "text", "uuid")
@@ -46,7 +47,7 @@ def tables(id_type: str) -> BackendTables:
 
 @asynccontextmanager
 async def open_pool(dsn: str, size: int = 4):
-    pool = Pool({"dsn": dsn}, min_size=1, max_size=size)
+    pool = Pool({"dsn": dsn, "server_settings": QUERY_SETTINGS}, min_size=1, max_size=size)
     await pool.start()
     try:
         yield pool

@@ -12,6 +12,7 @@ import pytest
 
 from fastchat.store import embedded
 from fastchat.store.embedded import EmbeddedPostgres, EmbeddedPostgresError
+from tests.functional.store.folders import public_folder
 
 NOBODY = embedded.NOBODY
 PATIENCE = 30.0  # seconds; a bound on every wait
@@ -29,10 +30,9 @@ server.stop()
 
 
 @pytest.fixture
-def folder(tmp_path):
-    for path in (tmp_path, *tmp_path.parents[:2]):
-        path.chmod(0o755)
-    return tmp_path / "data"
+def folder():
+    with public_folder() as folder:
+        yield folder / "data"
 
 
 def own(folder, *, prefix=()):

@@ -9,6 +9,7 @@ import pytest
 
 from fastchat.errors import ServiceUnavailable
 from fastchat.store.connect import connect_arguments
+from fastchat.store.lookups import QUERY_SETTINGS
 from fastchat.store.pool import Pool
 
 PATIENCE = 10.0
@@ -139,6 +140,24 @@ async def test_a_dedicated_connection_has_its_settings_and_counts(database):
         third.terminate()
         await asyncio.sleep(0)
         assert (await pool.fetchrow("SELECT 1 AS one"))["one"] == 1
+
+
+async def test_a_dedicated_connection_does_not_plan_as_look_ups_do(database):
+    settings = QUERY_SETTINGS | {"statement_timeout": "7000"}
+    arguments = connect_arguments(dsn=database, ssl=False, server_settings=settings)
+    pool = Pool(arguments, min_size=1, max_size=2)
+    await pool.start()
+    connection = await pool.connect(enable_mergejoin="off")
+    for name, own, others in (
+        ("enable_hashjoin", "on", "off"),
+        ("enable_mergejoin", "off", "off"),
+        ("plan_cache_mode", "auto", "force_generic_plan"),
+        ("statement_timeout", "7s", "7s"),
+        ("application_name", "fastchat", "fastchat"),
+    ):
+        assert await connection.fetchval(f"SHOW {name}") == own
+        assert (await pool.fetchrow(f"SHOW {name}"))[0] == others
+    await pool.stop()
 
 
 async def test_a_dedicated_connection_waits_for_room_no_longer_than_its_deadline(database):

@@ -202,3 +202,19 @@ async def test_a_user_who_was_unknown_is_found_as_soon_as_he_exists(connection, 
     assert await users.find("5000") is None
     await connection.execute("INSERT INTO users_auth VALUES (5000, 'late', NULL)")
     assert (await users.find("5000")).username == "late"
+
+
+async def test_many_users_are_found_with_one_query_and_those_in_memory_with_none(users, pool):
+    first = await users.find("1")
+    queries = pool.queries
+    found = await users.find_many(["1", "2", "3", "2", "5000", "x'; --"])
+    assert {user_id: profile.username for user_id, profile in found.items()} == {
+        "1": "user1",
+        "2": "user2",
+        "3": "user3",
+    }
+    assert found["1"] is first
+    assert pool.queries == queries + 1
+    assert set(await users.find_many(["1", "2", "3"])) == {"1", "2", "3"}
+    assert pool.queries == queries + 1
+    assert await users.find_many([]) == {}

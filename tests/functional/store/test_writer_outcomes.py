@@ -6,9 +6,10 @@ import random
 import asyncpg
 import pytest
 
-from fastchat.store import lane as lane_module
+from fastchat.store import fence as fence_module
 from fastchat.store import statements
-from fastchat.store.batch import Duplicate, Reason, Refused, Stored
+from fastchat.store.batch import Duplicate, Entry, Reason, Refused, Stored, group
+from fastchat.store.fence import CLOSE_FENCE
 from tests.functional.store.cutting_proxy import CuttingProxy
 from tests.functional.store.writing import (
     append,
@@ -35,12 +36,13 @@ async def proxy(database):
 async def test_a_lost_answer_to_commit_is_found_again(proxy, database, rooms):
     writer = make_writer(proxy.dsn)
     await send(writer, make_message(rooms[0], "aa"))
+    await send(writer, make_message(rooms[2], "dd"), make_message(rooms[3], "ee"))
     proxy.cut_answers = True
     outcomes = await send(writer, make_message(rooms[0], "bb"), make_message(rooms[1], "cc"))
     await writer.stop(10.0)
     assert [outcome.seq for outcome in outcomes] == [2, 1]
     assert (proxy.cuts, writer.lanes[0].unknown_outcomes, writer.lanes[0].retries) == (1, 1, 0)
-    assert len(await stored_rows(database)) == 3
+    assert len(await stored_rows(database)) == 5
 
 
 async def test_many_lost_answers_leave_no_gap_and_nothing_twice(proxy, database, rooms):
@@ -63,7 +65,7 @@ async def test_many_lost_answers_leave_no_gap_and_nothing_twice(proxy, database,
 async def test_a_frozen_database_is_answered_in_time_and_told_when_it_was_stored_all_the_same(
     proxy, database, rooms, monkeypatch
 ):
-    monkeypatch.setattr(lane_module, "STATEMENT_DEADLINE", 0.3)
+    monkeypatch.setattr(fence_module, "STATEMENT_DEADLINE", 0.3)
     writer = make_writer(proxy.dsn, deadline=0.5)
     await send(writer, make_message(rooms[0], "aa"))
     # The batch reaches PostgreSQL, its answer does not come back.
@@ -92,14 +94,12 @@ async def test_a_frozen_database_is_answered_in_time_and_told_when_it_was_stored
 async def test_a_late_copy_of_a_statement_stores_nothing_once_its_fence_is_closed(database, rooms):
     writer = make_writer(database)
     await send(writer, make_message(rooms[0], "aa"))
-    lane = writer.lanes[0]
-    batch = lane_module.group(
-        [lane_module.Entry(make_message(rooms[0], "bb"), lambda outcome: None, 0.0)]
-    )
+    lane, fence = writer.lanes[0], writer.lanes[0].fence
+    batch = group([Entry(make_message(rooms[0], "bb"), lambda outcome: None, 0.0)])
     query = statements.batch_statement(lane._columns, check_blocks=True)
-    arguments = lane._arguments(batch, True)
+    arguments = [fence.lane_id, fence.batch_no, *lane._arguments(batch, True)]
     connection = await asyncpg.connect(database)
-    await connection.execute(statements.CLOSE_FENCE, lane._lane_id, lane._batch_no)
+    await connection.execute(CLOSE_FENCE, fence.lane_id, fence.batch_no)
     assert await connection.fetchval(query, *arguments) is None
     await connection.close()
     await writer.stop(10.0)
@@ -109,15 +109,14 @@ async def test_a_late_copy_of_a_statement_stores_nothing_once_its_fence_is_close
 async def test_a_late_copy_that_waits_for_the_fence_stores_nothing(database, rooms):
     writer = make_writer(database)
     await send(writer, make_message(rooms[0], "aa"))
-    lane = writer.lanes[0]
-    batch = lane_module.group(
-        [lane_module.Entry(make_message(rooms[0], "bb"), lambda outcome: None, 0.0)]
-    )
+    lane, fence = writer.lanes[0], writer.lanes[0].fence
+    batch = group([Entry(make_message(rooms[0], "bb"), lambda outcome: None, 0.0)])
     query = statements.batch_statement(lane._columns, check_blocks=True)
+    arguments = [fence.lane_id, fence.batch_no, *lane._arguments(batch, True)]
     late, closing = await asyncpg.connect(database), await asyncpg.connect(database)
     async with closing.transaction():
-        await closing.execute(statements.CLOSE_FENCE, lane._lane_id, lane._batch_no)
-        waiting = asyncio.create_task(late.fetchval(query, *lane._arguments(batch, True)))
+        await closing.execute(CLOSE_FENCE, fence.lane_id, fence.batch_no)
+        waiting = asyncio.create_task(late.fetchval(query, *arguments))
         await asyncio.wait({waiting}, timeout=0.2)
         assert not waiting.done()
     assert await waiting is None
@@ -130,7 +129,7 @@ async def test_a_late_copy_that_waits_for_the_fence_stores_nothing(database, roo
 async def test_the_writer_starts_without_a_database_and_stores_when_it_is_back(
     proxy, database, rooms, monkeypatch
 ):
-    monkeypatch.setattr(lane_module, "STATEMENT_DEADLINE", 0.3)
+    monkeypatch.setattr(fence_module, "STATEMENT_DEADLINE", 0.3)
     proxy.freeze()
     writer = make_writer(proxy.dsn, deadline=0.5)
     assert await send(writer, make_message(rooms[0])) == [Refused(Reason.UNAVAILABLE)]

@@ -1,0 +1,90 @@
+"""What a page of 50 messages costs, at the end of a conversation of 100 000 and deep inside.
+
+Wall time is pytest-benchmark's; ``extra_info`` has the CPU time of one page in PostgreSQL's backend
+and in this process, in microseconds. Decryption and encoding are not in it.
+"""
+
+import asyncio
+
+import asyncpg
+import pytest
+
+from benchmarks.reading import Reader
+from fastchat.store.history import History
+
+MESSAGES = 100_000
+OTHERS = 2_000  # conversations beside it, of 20 messages each
+ROUNDS = 200
+
+FILL = """
+INSERT INTO chat_rooms (room_id, seq, rev)
+    SELECT id, CASE id WHEN 1 THEN $1::int ELSE 20 END, 1 FROM generate_series(1, $2::int + 1) id;
+"""
+FILL_MEMBERS = """
+INSERT INTO room_members (user_id, room_id, read_seq)
+    SELECT u, id, 10 FROM unnest('{1,2}'::text[]) u, generate_series(1, $1::int + 1) id
+"""
+# Stored as they came in, the messages of a conversation lie between those of others.
+FILL_MESSAGES = """
+INSERT INTO chat_messages
+    (room_id, seq, rev, created_at, sender_id, encrypted_content, encryption_iv, encryption_scheme)
+SELECT room_id, seq, seq, now(), (1 + seq % 2)::text, repeat('5a', 208), repeat('1f', 16), 'cbc:'
+FROM (
+    SELECT 1 AS room_id, seq, seq * 1.0 / $1 AS moment FROM generate_series(1, $1::int) seq
+    UNION ALL
+    SELECT id, seq, random() FROM generate_series(2, $2::int + 1) id, generate_series(1, 20) seq
+) m ORDER BY moment
+"""
+PLACES = {
+    "end": {},
+    "offset_90000": {"offset": 90_000},
+    "before_500": {"before": 500},
+    "after_500": {"after": 500},
+}
+
+
+@pytest.fixture
+def runner():
+    with asyncio.Runner() as runner:
+        yield runner
+
+
+@pytest.fixture
+def reader(runner, database):
+    async def prepare():
+        connection = await asyncpg.connect(database)
+        await connection.execute(
+            "ALTER TABLE room_members DROP CONSTRAINT room_members_room_id_fkey"
+        )
+        await connection.execute(FILL.replace("$1", str(MESSAGES)).replace("$2", str(OTHERS)))
+        await connection.execute(FILL_MEMBERS, OTHERS)
+        await connection.execute(FILL_MESSAGES, MESSAGES, OTHERS)
+        await connection.execute("VACUUM ANALYZE")
+        await connection.close()
+
+    runner.run(prepare())
+    reader = Reader(runner, database)
+    yield reader
+    reader.close()
+
+
+@pytest.mark.parametrize("hidden", [0, 1000])
+@pytest.mark.parametrize("place", PLACES)
+def test_page(benchmark, reader, place, hidden):
+    if hidden:
+        reader.run(
+            reader.pool.execute(
+                "UPDATE chat_messages SET is_deleted = true WHERE room_id = 1 AND seq % 100 = 1"
+            )
+        )
+    history = History(reader.pool)
+
+    def read():
+        return reader.run(history.page(1, "1", 50, **PLACES[place]))
+
+    for _ in range(10):
+        read()
+    with reader.costs(benchmark, lambda: ROUNDS):
+        page = benchmark.pedantic(read, rounds=ROUNDS)
+    assert len(page.messages) == 50
+    assert page.has_more
