@@ -11,21 +11,22 @@ INSTALLED := $(VENV)/installed.stamp
 EDITABLE := $(VENV)/editable.stamp
 COMPILED := $(VENV)/compiled.stamp
 
-.PHONY: help run build test check format bench docs clean
+.PHONY: help run build test check format bench autobahn docs clean
 .DELETE_ON_ERROR:
 
 help:
-	@echo "make run       will start the server; it is not in this version yet"
+	@echo "make run       start the server with demo users; PORT and other settings from the environment"
 	@echo "make test      run all tests"
 	@echo "make build     virtual environment in .venv, compiled; then .venv/bin/fastchat works"
 	@echo "make check     format, lint, types, import rule"
 	@echo "make format    format all Python code"
 	@echo "make bench     run the benchmarks"
+	@echo "make autobahn  run the WebSocket conformance suite; needs a Python 2.7"
 	@echo "make docs      write the generated documents again"
 	@echo "make clean     remove what was built; .venv and .fastchat stay"
 
 run: build
-	@echo "This version has no server yet: see the first lines of README.md." && exit 1
+	NODE_ENV=development exec $(BIN)/fastchat serve
 
 build: $(COMPILED)
 
@@ -45,6 +46,9 @@ format: build
 
 bench: build
 	$(BIN)/python -m pytest benchmarks --benchmark-columns=min,median,ops --benchmark-sort=name $(ARGS)
+
+autobahn: build
+	tests/conformance/run.sh $(CASES)
 
 docs: build
 	$(BIN)/fastchat config --docs > docs/configuration.md

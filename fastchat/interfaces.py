@@ -30,6 +30,15 @@ class Connection(Protocol):
     def close(self, code: int, reason: str) -> None:
         """End the connection after what was queued before."""
 
+    def authenticated(self) -> None:
+        """Lift the authentication deadline."""
+
+    def pause_reading(self) -> None:
+        """Deliver nothing more, apart from what was received already."""
+
+    def resume_reading(self) -> None:
+        """Undo ``pause_reading``."""
+
 
 class Window(Protocol):
     """A sliding window of accepted stamps; see ``_speedups.SlidingWindow``."""

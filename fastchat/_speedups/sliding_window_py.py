@@ -80,10 +80,12 @@ class SlidingWindow:
         return now - self._ring[(self._next - 1) % len(self._ring)] >= self._window
 
     def _grow(self, now: float) -> None:
+        # Full, so the oldest stamp is where the next one goes; it may be overwritten when it counts
+        # no more. Asked first: what follows costs as much as the ring is long.
+        if now - self._ring[self._next] >= self._window:
+            return
         size = len(self._ring)
         stamps = [self._ring[(self._next + index) % size] for index in range(size)]
-        if now - stamps[0] >= self._window:
-            return  # the oldest may be overwritten: it counts no more
         self._ring = stamps + [0.0] * (min(2 * size, self._capacity) - size)
         self._next = size
 

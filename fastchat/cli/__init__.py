@@ -6,6 +6,8 @@ import os
 import sys
 from collections.abc import Sequence
 
+CHAT_URL = "ws://127.0.0.1:3001"
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one subcommand; its module is imported only now.
@@ -44,6 +46,16 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="fastchat", description="A real-time chat server.")
     parser.add_argument("--version", action="version", version=f"fastchat {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    commands.add_parser("serve", help="run the server until SIGTERM or SIGINT")
+    chat = commands.add_parser("chat", help="chat in the terminal")
+    chat.add_argument(
+        "--as", required=True, dest="as_name", metavar="NAME", help="a demo user, or a user id"
+    )
+    chat.add_argument("--to", required=True, metavar="NAME", help="a demo user, or a user id")
+    chat.add_argument("--url", default=CHAT_URL, help="of the server; default: %(default)s")
+    chat.add_argument(
+        "--token", help="instead of one made here; FASTCHAT_TOKEN does the same, less visibly"
+    )
     commands.add_parser("check", help="check settings, database, keys and limits; exit code 0 or 1")
     migrate = commands.add_parser("migrate", help="bring the database to this version's schema")
     migrate.add_argument("--sql", action="store_true", help="print the SQL instead of running it")

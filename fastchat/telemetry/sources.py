@@ -71,7 +71,9 @@ class ConnectionCounters(Protocol):
 class HubCounters(Protocol):
     """Of the hub: who is here."""
 
-    peak_users: int
+    @property
+    def peak_users(self) -> int:
+        """The most users who counted as online at once."""
 
     @property
     def users_online(self) -> int:
@@ -81,14 +83,37 @@ class HubCounters(Protocol):
 class WriterCounters(Protocol):
     """Of the batched writer."""
 
-    batches: int
-    messages: int
-    duplicates: int
-    refused: int
-    retries: int
-    unknown_outcomes: int
-    block_check_fail_opens: int
-    commit_seconds: float
+    @property
+    def batches(self) -> int:
+        """Statements that stored messages."""
+
+    @property
+    def messages(self) -> int:
+        """Messages stored."""
+
+    @property
+    def duplicates(self) -> int:
+        """Repeats of a client id."""
+
+    @property
+    def refused(self) -> int:
+        """Messages that were not stored."""
+
+    @property
+    def retries(self) -> int:
+        """Runs of a batch that had to be repeated."""
+
+    @property
+    def unknown_outcomes(self) -> int:
+        """Statements whose answer was lost."""
+
+    @property
+    def block_check_fail_opens(self) -> int:
+        """Times that blocks could not be read and messages passed."""
+
+    @property
+    def commit_seconds(self) -> float:
+        """Time spent in storing."""
 
     @property
     def depth(self) -> int:

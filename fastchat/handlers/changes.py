@@ -1,0 +1,122 @@
+"""What editing, deleting and reading a message mean.
+
+Each of them names a message; the conversation follows from it. A message that does not exist, that
+is in another conversation than the one named, or in one of others: all are "not found" alike.
+"""
+
+from fastchat.errors import (
+    CommandError,
+    EditWindowExpired,
+    PermissionDenied,
+    ResourceNotFound,
+    ServiceUnavailable,
+    UserBlocked,
+)
+from fastchat.hub.sessions import Hub
+from fastchat.interfaces import Session
+from fastchat.protocol.commands import DeleteMessage, EditMessage, MarkMessageRead
+from fastchat.protocol.events import (
+    encode_message_deleted,
+    encode_message_edited,
+    encode_message_read,
+)
+from fastchat.store.changes import Changes, Refusal
+from fastchat.store.cipher import Cipher, EncryptionFailed
+from fastchat.store.history import History
+from fastchat.store.messages import MessageRef
+from fastchat.store.read_marks import ReadMarks
+from fastchat.store.rooms import Room, Rooms
+
+_ERRORS: dict[Refusal, type[CommandError]] = {
+    Refusal.NOT_FOUND: ResourceNotFound,
+    Refusal.NOT_AUTHOR: PermissionDenied,
+    Refusal.BLOCKED: UserBlocked,
+    Refusal.TOO_OLD: EditWindowExpired,
+}
+
+
+class MessageChanges:
+    """Changes stored messages and tells both sides."""
+
+    def __init__(
+        self,
+        changes: Changes,
+        marks: ReadMarks,
+        rooms: Rooms,
+        history: History,
+        cipher: Cipher,
+        hub: Hub,
+    ) -> None:
+        """Take the neighbours."""
+        self._changes = changes
+        self._marks = marks
+        self._rooms = rooms
+        self._history = history
+        self._cipher = cipher
+        self._hub = hub
+
+    async def edit(self, session: Session, command: EditMessage, now: float) -> bytes:
+        """Replace the content of an own message."""
+        room, ref = await self._find(session, command.message_id, command.conversation_id)
+        row = await self._history.fetch_message(room.room_id, ref.seq)
+        if row is None:
+            raise ResourceNotFound
+        try:
+            # Bound to the ids of the message that it replaces.
+            sealed = self._cipher.seal(
+                command.content, room.conversation_id, session.user_id, row.client_message_id
+            )
+        except EncryptionFailed:
+            raise ServiceUnavailable("The message could not be encrypted.") from None
+        edited = await self._changes.edit(room, ref, session.user_id, sealed)
+        if isinstance(edited, Refusal):
+            raise _ERRORS[edited]
+        payload = encode_message_edited(
+            command.message_id, room.conversation_id, command.content, edited.edited_at, edited.rev
+        )
+        self._publish(room, payload, session)
+        return payload
+
+    async def delete(self, session: Session, command: DeleteMessage, now: float) -> bytes:
+        """Erase an own message for everyone, or hide one from oneself."""
+        room, ref = await self._find(session, command.message_id, command.conversation_id)
+        for_everyone = command.delete_for_everyone
+        delete = (
+            self._changes.delete_for_everyone if for_everyone else self._changes.remove_for_user
+        )
+        deleted = await delete(room, ref, session.user_id)
+        if isinstance(deleted, Refusal):
+            raise _ERRORS[deleted]
+        payload = encode_message_deleted(
+            command.message_id, room.conversation_id, deleted.rev if for_everyone else None
+        )
+        if deleted.is_new and for_everyone:
+            self._publish(room, payload, session)
+        elif deleted.is_new:
+            self._hub.publish((session.user_id,), payload, session.connection)
+        return payload
+
+    async def mark_read(self, session: Session, command: MarkMessageRead, now: float) -> bytes:
+        """Mark a message and all before it as read."""
+        room, ref = await self._find(session, command.message_id, command.conversation_id)
+        marked = await self._marks.mark(room, ref, session.user_id)
+        if isinstance(marked, Refusal):
+            raise _ERRORS[marked]
+        payload = encode_message_read(command.message_id, room.conversation_id, session.user_id)
+        if marked.moved:
+            self._publish(room, payload, session)
+        return payload
+
+    async def _find(
+        self, session: Session, message_id: str, conversation_id: str | None
+    ) -> tuple[Room, MessageRef]:
+        ref = await self._history.resolve(message_id)
+        room = None if ref is None else await self._rooms.find_by_room_id(ref.room_id)
+        if ref is None or room is None or not room.has_member(session.user_id):
+            raise ResourceNotFound
+        if conversation_id not in (None, room.conversation_id):
+            raise ResourceNotFound
+        return room, ref
+
+    def _publish(self, room: Room, payload: bytes, session: Session) -> None:
+        self._hub.publish((room.user1_id, room.user2_id), payload, session.connection)

@@ -1,0 +1,103 @@
+"""What ``start_conversation`` and ``get_private_messages`` mean."""
+
+from fastchat.errors import ResourceNotFound, UserBlocked, ValidationError
+from fastchat.handlers.rows import RowEncoder
+from fastchat.hub.sessions import Hub
+from fastchat.interfaces import Session
+from fastchat.protocol.commands import GetPrivateMessages, StartConversation
+from fastchat.protocol.events import encode_conversation_started, encode_private_messages
+from fastchat.store.history import History
+from fastchat.store.relations import Relations
+from fastchat.store.rooms import Room, Rooms, conversation_id_of
+from fastchat.store.users import Users
+
+NEWEST = 50  # messages that come with a conversation
+
+
+class Conversations:
+    """Shows users their conversations."""
+
+    def __init__(
+        self,
+        rooms: Rooms,
+        history: History,
+        users: Users,
+        relations: Relations,
+        encoder: RowEncoder,
+        hub: Hub,
+    ) -> None:
+        """Take the neighbours."""
+        self._rooms = rooms
+        self._history = history
+        self._users = users
+        self._relations = relations
+        self._encoder = encoder
+        self._hub = hub
+
+    async def start(self, session: Session, command: StartConversation, now: float) -> bytes:
+        """Open the conversation with another user, online or not, and show its end."""
+        other_id = command.recipient_id
+        if other_id == session.user_id:
+            raise ValidationError(
+                "You cannot start a conversation with yourself.", field="recipientId"
+            )
+        other = await self._users.find(other_id)
+        if other is None:
+            raise ResourceNotFound("There is no such user.")
+        if await self._relations.blocks_between(session.user_id, other_id):
+            raise UserBlocked
+        room = await self._rooms.open_conversation(session.user_id, other_id)
+        page = await self._history.last(room.room_id, session.user_id, NEWEST)
+        messages = await self._encoder.encode(room, page.messages)
+        return encode_conversation_started(
+            room.conversation_id, other, self._hub.is_online(other_id), messages
+        )
+
+    async def page(self, session: Session, command: GetPrivateMessages, now: float) -> bytes:
+        """Show one page of a conversation."""
+        room = await self._find(session, command)
+        if room is None:
+            # Nobody has written yet, but somebody might.
+            return encode_private_messages(
+                conversation_id_of(session.user_id, command.recipient_id or ""),
+                [],
+                limit=command.limit,
+                offset=command.offset,
+                has_more=False,
+            )
+        page = await self._history.page(
+            room.room_id,
+            session.user_id,
+            command.limit,
+            command.offset,
+            command.before,
+            command.after,
+        )
+        return encode_private_messages(
+            room.conversation_id,
+            await self._encoder.encode(room, page.messages),
+            limit=command.limit,
+            offset=command.offset,
+            has_more=page.has_more,
+            is_forward=command.after is not None,
+        )
+
+    async def _find(self, session: Session, command: GetPrivateMessages) -> Room | None:
+        """Return the conversation that is asked for, None when it has not begun."""
+        conversation_id = command.conversation_id
+        other_id = command.recipient_id
+        if other_id is not None:
+            expected = conversation_id_of(session.user_id, other_id)
+            if conversation_id not in (None, expected):
+                raise ValidationError(
+                    "The field 'conversationId' is not the conversation with this recipient.",
+                    field="conversationId",
+                )
+            conversation_id = expected
+        room = await self._rooms.find_by_conversation_id(conversation_id or "")
+        if room is not None and room.has_member(session.user_id):
+            return room
+        is_user = other_id not in (None, session.user_id) and await self._users.find(other_id or "")
+        if room is None and is_user:
+            return None
+        raise ResourceNotFound

@@ -1,0 +1,199 @@
+"""Commands: what a client may ask, one Struct per ``type``. Hot path.
+
+These Structs are the one definition of what comes in on the wire, which says ``camelCase``.
+A command is decoded and validated in one step by ``codec``. What types cannot say is in ``check``.
+To add a command, write a Struct and name it in ``COMMANDS``; another spelling of a type or of a
+field goes into ``TYPE_SPELLINGS`` or ``SPELLINGS``.
+
+Source: docs/protocol.md, "Commands".
+"""
+
+from typing import Annotated, Any, ClassVar
+
+from msgspec import Meta, Struct
+
+from fastchat.errors import ValidationError
+
+MOST_PER_PAGE = 200
+LAST_OFFSET = 2**53 - 1  # JSON readers keep whole numbers up to here exact; it is sent back
+
+# Lengths are Unicode code points. A conversation id names two users, each of whose characters may
+# take three ("%5F").
+UserId = Annotated[str, Meta(min_length=1, max_length=128)]
+GroupId = Annotated[str, Meta(min_length=1, max_length=128)]
+MessageId = Annotated[str, Meta(min_length=1, max_length=64)]
+ConversationId = Annotated[str, Meta(min_length=1, max_length=800)]
+# Where an id is expected, a whole number is taken as its decimal text.
+ID_TYPES = (UserId, GroupId, MessageId, ConversationId)
+
+RequestId = Annotated[str, Meta(max_length=64)]
+Limit = Annotated[int, Meta(ge=1)]  # above MOST_PER_PAGE: MOST_PER_PAGE
+Offset = Annotated[int, Meta(ge=0)]
+
+
+class Command(Struct, tag_field="type", rename="camel", kw_only=True):
+    """What every command may carry."""
+
+    SPELLINGS: ClassVar[dict[str, str]] = {}  # other names of fields, as on the wire
+
+    request_id: RequestId | None = None
+
+    def check(self, max_message_length: int) -> None:
+        """Refuse what the types cannot express, and bring values into their range.
+
+        Raises:
+            ValidationError: with the wire name of the field.
+        """
+
+
+class Authenticate(Command, tag="authenticate"):
+    """Log in, or extend a live session. Whatever is wrong with the token is an ``auth_error``."""
+
+    token: Any = None
+
+
+class Ping(Command, tag="ping"):
+    """Ask for a sign of life."""
+
+
+class Test(Command, tag="test"):
+    """Ask whether commands are answered."""
+
+    __test__: ClassVar[bool] = False  # not a test case, whatever its name
+
+
+class GetOnlineUsers(Command, tag="get_online_users"):
+    """Ask who is online."""
+
+    limit: Limit = MOST_PER_PAGE
+
+    def check(self, max_message_length: int) -> None:
+        """Take a limit that is too large as the largest."""
+        self.limit = min(self.limit, MOST_PER_PAGE)
+
+
+class StartConversation(Command, tag="start_conversation"):
+    """Open the conversation with another user."""
+
+    recipient_id: UserId
+
+
+class SendPrivateMessage(Command, tag="send_private_message"):
+    """Send a message to another user."""
+
+    SPELLINGS: ClassVar[dict[str, str]] = {"replyTo": "replyToMessageId"}
+
+    recipient_id: UserId
+    content: str
+    conversation_id: ConversationId | None = None
+    reply_to_message_id: MessageId | None = None
+    client_message_id: MessageId | None = None
+    # The other spelling. Any value fails here, so that the codec looks closer and moves it.
+    reply_to: None = None
+
+    def check(self, max_message_length: int) -> None:
+        """Refuse empty and too long content."""
+        check_content(self.content, max_message_length)
+
+
+class GetPrivateMessages(Command, tag="get_private_messages"):
+    """Ask for a page of a conversation; ``before`` and ``after`` are values of ``seq``."""
+
+    conversation_id: ConversationId | None = None
+    recipient_id: UserId | None = None
+    limit: Limit = 50
+    offset: Offset = 0
+    before: int | None = None
+    after: int | None = None
+
+    def check(self, max_message_length: int) -> None:
+        """Demand one of the two ids; take numbers that are too large as the largest."""
+        if self.conversation_id is None and self.recipient_id is None:
+            raise ValidationError(
+                "The field 'conversationId' or 'recipientId' is missing.", field="conversationId"
+            )
+        self.limit = min(self.limit, MOST_PER_PAGE)
+        self.offset = min(self.offset, LAST_OFFSET)
+
+
+class MarkMessageRead(Command, tag="mark_message_read"):
+    """Mark a message and all before it as read."""
+
+    message_id: MessageId
+    conversation_id: ConversationId | None = None
+
+
+class EditMessage(Command, tag="edit_message"):
+    """Replace the content of an own message."""
+
+    SPELLINGS: ClassVar[dict[str, str]] = {"newContent": "content"}
+
+    message_id: MessageId
+    content: str
+    conversation_id: ConversationId | None = None
+
+    def check(self, max_message_length: int) -> None:
+        """Refuse empty and too long content."""
+        check_content(self.content, max_message_length)
+
+
+class DeleteMessage(Command, tag="delete_message"):
+    """Delete a message, for everyone or for oneself."""
+
+    message_id: MessageId
+    conversation_id: ConversationId | None = None
+    delete_for_everyone: bool = True
+
+
+class Typing(Command, tag="typing"):
+    """Say that one is writing, or not any more."""
+
+    is_typing: bool
+    recipient_id: UserId | None = None
+    group_id: GroupId | None = None
+
+    def check(self, max_message_length: int) -> None:
+        """Demand one of the two ids."""
+        if self.recipient_id is None and self.group_id is None:
+            raise ValidationError(
+                "The field 'recipientId' or 'groupId' is missing.", field="recipientId"
+            )
+
+
+def check_content(content: str, max_length: int) -> None:
+    """Refuse content that is empty or too long without the white space around it.
+
+    Raises:
+        ValidationError: neither is changed: content is stored as sent.
+    """
+    if not content or content.isspace():
+        raise ValidationError("The field 'content' is empty.", field="content")
+    if len(content) > max_length:
+        length = len(content.strip())
+        if length > max_length:
+            raise ValidationError(
+                f"The field 'content': expected at most {max_length} characters, got {length}.",
+                field="content",
+            )
+
+
+COMMANDS: tuple[type[Command], ...] = (
+    Authenticate,
+    Ping,
+    Test,
+    GetOnlineUsers,
+    StartConversation,
+    SendPrivateMessage,
+    GetPrivateMessages,
+    MarkMessageRead,
+    EditMessage,
+    DeleteMessage,
+    Typing,
+)
+TYPE_SPELLINGS = {
+    "auth": "authenticate",
+    "edit_private_message": "edit_message",
+    "delete_private_message": "delete_message",
+}
+# What a connection may ask before it has a session.
+BEFORE_SESSION: tuple[type[Command], ...] = (Authenticate, Ping, Test)

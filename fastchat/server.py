@@ -1,0 +1,325 @@
+"""One worker's server: every object, wired, and the order in which they start and stop."""
+
+import asyncio
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from fastchat import __version__
+from fastchat._speedups import COMPILED
+from fastchat._speedups.connection_core import Connection, Endpoint
+from fastchat._speedups.endpoint_limits import EndpointLimits
+from fastchat._speedups.routing import RoutingTable
+from fastchat.admission.connections import ConnectionRefused, ConnectionRules
+from fastchat.admission.limits import Limits
+from fastchat.auth.revocation import RevocationWatch
+from fastchat.auth.tokens import TokenChecker
+from fastchat.config import Config
+from fastchat.dispatch import Dispatcher, GuestRoute, Route
+from fastchat.handlers import monitoring
+from fastchat.handlers.answers import Answers
+from fastchat.handlers.authentication import Authentication
+from fastchat.handlers.changes import MessageChanges
+from fastchat.handlers.history import Conversations
+from fastchat.handlers.messages import Messages
+from fastchat.handlers.rows import RowEncoder
+from fastchat.handlers.system import Announcer, System
+from fastchat.handlers.typing import TypingEvents
+from fastchat.hub.presence import Presence
+from fastchat.hub.sessions import Hub
+from fastchat.interfaces import Session
+from fastchat.protocol import commands
+from fastchat.protocol.codec import Codec
+from fastchat.protocol.codes import CloseCode
+from fastchat.protocol.events import encode_server_draining, encode_server_full
+from fastchat.store.backend import BackendTables
+from fastchat.store.changes import Changes
+from fastchat.store.cipher import Cipher, KeyRing
+from fastchat.store.contacts import Contacts
+from fastchat.store.history import History
+from fastchat.store.pool import Pool
+from fastchat.store.read_marks import ReadMarks
+from fastchat.store.relations import Relations
+from fastchat.store.rooms import Rooms
+from fastchat.store.users import Users
+from fastchat.store.writer import LANE_SETTINGS, MessageWriter
+from fastchat.telemetry.health import Health
+from fastchat.telemetry.lag import LoopLag
+from fastchat.telemetry.metrics import Metrics
+from fastchat.telemetry.sources import Sources
+from fastchat.transport.http import HttpServer
+from fastchat.transport.port import Listener, Refusal, bind, make_tls_context
+
+TICK = 1.0  # seconds
+LIMITS_SWEEP = 30.0  # seconds; docs/protocol.md, "Rate limits"
+CLOSE_TIME = 3.0  # seconds for the closing handshakes at the end
+RETRY_AFTER = 5  # seconds that clients are asked to wait before they connect again
+
+
+class Server:
+    """The chat server of this process; needs a running event loop."""
+
+    def __init__(self, config: Config, arguments: Mapping[str, Any], tables: BackendTables) -> None:
+        """Build everything; nothing is opened before ``start``.
+
+        Args:
+            config: The settings.
+            arguments: Of ``asyncpg.connect``.
+            tables: What the main backend's tables look like.
+        """
+        self._config = config
+        self._loop = asyncio.get_running_loop()
+        self._is_draining = False
+        self._ticker: asyncio.TimerHandle | None = None
+        self._limits_swept_at = 0.0
+        self._watching: asyncio.Task[None] | None = None
+        self.answers = Answers()
+        self.rules = ConnectionRules(
+            config.max_connections, config.max_connections_per_ip, config.ip_rate_limit
+        )
+        self.limits = Limits(config.message_rate_limit, config.command_rate_limit)
+        self._build_store(arguments, tables)
+        self._build_hub()
+        self.dispatcher = self._build_dispatcher(tables)
+        self._build_transport()
+
+    @property
+    def port(self) -> int:
+        """The port that is listened on."""
+        return self.listener.port
+
+    @property
+    def url(self) -> str:
+        """Where a client on this machine connects to."""
+        host = self._config.host
+        if host in ("0.0.0.0", "::", ""):
+            host = "127.0.0.1"
+        shown = f"[{host}]" if ":" in host else host
+        return f"{'wss' if self._config.tls_cert else 'ws'}://{shown}:{self.port}"
+
+    async def start(self) -> None:
+        """Connect to the database and open the port.
+
+        Raises:
+            OSError: the port cannot be opened.
+        """
+        config = self._config
+        tls = None
+        if config.tls_cert:
+            tls = make_tls_context(config.tls_key, config.tls_cert, config.tls_ca or None)
+        bound = bind(config.host, config.port)
+        await self.pool.start()
+        self.writer.start()
+        self.lag.start(self._loop)
+        self._watching = self._loop.create_task(self.watch.run())
+        await self.listener.start([bound], tls)
+        self._tick()
+
+    async def stop(self) -> None:
+        """Store and answer what was accepted, within ``SHUTDOWN_TIMEOUT``, and close everything."""
+        self._is_draining = True
+        deadline = self._loop.time() + self._config.shutdown_timeout
+        self.listener.close_accepting()
+        self.hub.publish_all(encode_server_draining(RETRY_AFTER))
+        # First what has yet to reach the writer, at last the repeats that it found.
+        await self.messages.drain(max(0.0, deadline - self._loop.time()))
+        await self.writer.stop(max(0.0, deadline - self._loop.time()))
+        await self.messages.drain(max(0.0, deadline - self._loop.time()))
+        await self.dispatcher.drain(max(0.0, deadline - self._loop.time()))
+        await self.listener.stop(CloseCode.GOING_AWAY, "Server shutting down", timeout=CLOSE_TIME)
+        if self._ticker is not None:
+            self._ticker.cancel()
+        self.lag.stop()
+        self.typing.stop()
+        if self._watching is not None:
+            self._watching.cancel()
+            await asyncio.gather(self._watching, return_exceptions=True)
+        await self.announcer.stop()
+        await self.messages.stop()
+        await self.dispatcher.stop()
+        # Look-ups whose answer nobody waits for any more.
+        await self.pool.stop(CLOSE_TIME)
+
+    def _build_store(self, arguments: Mapping[str, Any], tables: BackendTables) -> None:
+        config = self._config
+        self.pool = Pool(
+            arguments,
+            min_size=config.db_min_connections,
+            max_size=config.db_max_connections,
+            idle_timeout=config.db_idle_timeout,
+            connection_timeout=config.db_connection_timeout,
+            query_timeout=config.db_query_timeout,
+        )
+        self.writer = MessageWriter(
+            lambda: self.pool.connect(**LANE_SETTINGS),
+            tables,
+            block_check_fail_open=config.block_check_fail_open,
+        )
+        self.rooms = Rooms(self.pool, tables)
+        self.users = Users(self.pool, tables)
+        self.history = History(self.pool)
+        self.relations = Relations(
+            self.pool, tables, block_check_fail_open=config.block_check_fail_open
+        )
+        self.contacts = Contacts(
+            self.pool, tables, block_check_fail_open=config.block_check_fail_open
+        )
+        self.changes = Changes(
+            self.writer,
+            self.pool,
+            tables,
+            edit_window=config.edit_window,
+            block_check_fail_open=config.block_check_fail_open,
+        )
+        self.marks = ReadMarks(self.writer)
+        keys = KeyRing(
+            config.chat_encryption_key,
+            config.chat_encryption_keys,
+            salt=config.chat_encryption_salt,
+        )
+        self.cipher = Cipher(
+            keys,
+            config.encryption_format,
+            fallback_plaintext=config.encryption_fallback_plaintext,
+        )
+
+    def _build_hub(self) -> None:
+        config = self._config
+        routes = RoutingTable()
+        self.announcer = Announcer(routes, self.contacts, config.presence_scope)
+        presence = Presence(config.offline_grace_period, self.announcer.announce)
+        self.hub = Hub(routes, presence)
+        self.watch = RevocationWatch(
+            self.users.fetch_revoked, self._end_session, interval=config.revocation_check_interval
+        )
+
+    def _build_dispatcher(self, tables: BackendTables) -> Dispatcher:
+        config = self._config
+        encoder = RowEncoder(self.cipher, self.users)
+        self.authentication = Authentication(
+            TokenChecker(config.jwt_secret), self.users, self.limits, self.hub, self.watch
+        )
+        self.messages = Messages(
+            self.writer,
+            self.rooms,
+            self.history,
+            self.relations if tables.follows_id_type else None,
+            self.cipher,
+            encoder,
+            self.hub,
+            self.answers,
+        )
+        self.typing = TypingEvents(self.relations, self.hub)
+        conversations = Conversations(
+            self.rooms, self.history, self.users, self.relations, encoder, self.hub
+        )
+        changes = MessageChanges(
+            self.changes, self.marks, self.rooms, self.history, self.cipher, self.hub
+        )
+        system = System(self.contacts, self.hub)
+        guest_routes: dict[type[commands.Command], GuestRoute] = {
+            commands.Authenticate: GuestRoute(
+                self.authentication.authenticate, is_counted=False, is_exclusive=True
+            ),
+            commands.Ping: GuestRoute(system.ping, is_counted=False),
+            commands.Test: GuestRoute(system.test),
+        }
+        routes: dict[type[commands.Command], Route] = {
+            commands.SendPrivateMessage: Route(self.messages.send, length=_content_length),
+            commands.StartConversation: Route(conversations.start, is_exclusive=True),
+            commands.GetPrivateMessages: Route(conversations.page, is_exclusive=True),
+            commands.EditMessage: Route(changes.edit),
+            commands.DeleteMessage: Route(changes.delete),
+            commands.MarkMessageRead: Route(changes.mark_read),
+            commands.Typing: Route(self.typing.type),
+            commands.GetOnlineUsers: Route(system.online_users),
+        }
+        return Dispatcher(
+            Codec(config.max_message_length), self.limits, self.answers, guest_routes, routes
+        )
+
+    def _build_transport(self) -> None:
+        config = self._config
+        endpoint = Endpoint(
+            self._loop,
+            on_open=self.authentication.greet,
+            on_message=self.dispatcher.on_message,
+            on_close=self._on_close,
+            limits=EndpointLimits(
+                max_message=config.max_payload_size,
+                keep_alive=config.keep_alive_timeout,
+                inactivity=config.connection_timeout,
+                authentication=config.auth_timeout,
+            ),
+        )
+        self.lag = LoopLag()
+        sources = Sources(
+            transport=endpoint,
+            limits=self.limits,
+            connections=self.rules,
+            hub=self.hub,
+            writer=self.writer,
+            pool=self.pool,
+            spine=self.answers,
+            conversations=self.rooms,
+            lag=self.lag,
+        )
+        self.metrics = Metrics(sources, compiled=COMPILED, version=__version__)
+        health = Health(
+            self.metrics,
+            max_connections=config.max_connections,
+            is_draining=lambda: self._is_draining,
+        )
+        http = HttpServer(
+            monitoring.make_routes(health, self.metrics),
+            admit=self._admit_request,
+            trusted_proxies=config.trusted_proxies,
+            allowed_origins=config.allowed_origins,
+        )
+        self.listener = Listener(
+            endpoint,
+            http,
+            admit=self._admit_connection,
+            trusted_proxies=config.trusted_proxies,
+            allowed_origins=config.allowed_origins,
+        )
+
+    def _admit_connection(
+        self, remote_ip: str, headers: object, origin: str | None
+    ) -> Refusal | None:
+        try:
+            self.rules.open(remote_ip, time.monotonic())
+        except ConnectionRefused as error:
+            payload = encode_server_full() if error.worker_full else None
+            return Refusal(error.close_code, error.reason, payload)
+        return None
+
+    def _admit_request(self, remote_ip: str, path: str) -> int:
+        if path in monitoring.PATHS:
+            return 0
+        return self.rules.admit_request(remote_ip, time.monotonic())
+
+    def _on_close(self, connection: Connection) -> None:
+        self.rules.close(connection.remote_ip)
+        self.dispatcher.on_close(connection)
+        left = self.authentication.leave(connection)
+        if left is not None:
+            self.typing.leave(left)
+
+    def _end_session(self, session: Session, code: str) -> None:
+        self.authentication.end(session, code)
+
+    def _tick(self) -> None:
+        """Do what is due each second."""
+        self._ticker = self._loop.call_later(TICK, self._tick)
+        now = time.monotonic()
+        self.hub.sweep(now)
+        self.watch.expire(time.time())
+        if now - self._limits_swept_at >= LIMITS_SWEEP:
+            self._limits_swept_at = now
+            self.limits.sweep(now, self.hub.user_ids())
+            self.rules.sweep(now)
+
+
+def _content_length(command: commands.SendPrivateMessage) -> int:
+    return len(command.content)

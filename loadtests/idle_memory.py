@@ -1,0 +1,219 @@
+"""How much memory an idle authenticated connection costs the server.
+
+Starts a server with a database of its own, logs in one user per connection, leaves them idle for a
+moment and divides the growth of the server's resident memory by their number. What the kernel keeps
+for the sockets is not in it.
+
+    python -m loadtests.idle_memory [--connections 5000] [--compression]
+"""
+
+import argparse
+import asyncio
+import base64
+import json
+import os
+import resource
+import secrets
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import asyncpg
+
+from fastchat.auth.tokens import make_token
+from fastchat.store.embedded import EmbeddedPostgres
+
+WARM_UP = 200  # connections that come and go before the first look
+AT_ONCE = 100  # log-ins under way at the same time
+SETTLE = 3.0  # seconds of idling before the second look
+PATIENCE = 60.0  # seconds for each connection and for the start
+FILES = 200  # besides the connections
+TABLES = """
+CREATE TABLE users_auth (user_id bigint PRIMARY KEY, username text NOT NULL, email text);
+CREATE TABLE user_profile_info (
+    user_id bigint PRIMARY KEY, first_name text, last_name text,
+    display_name text, profile_picture_url text
+);
+"""
+USERS = """
+INSERT INTO users_auth
+    SELECT id, 'user' || id, 'user' || id || '@example.org' FROM generate_series(1, $1::int) id
+"""
+PROFILES = """
+INSERT INTO user_profile_info (user_id, first_name, last_name)
+    SELECT id, 'First' || id, 'Last' || id FROM generate_series(1, $1::int) id
+"""
+
+Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--connections", type=int, default=5000)
+    parser.add_argument("--compression", action="store_true", help="offer permessage-deflate")
+    args = parser.parse_args()
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, args.connections + FILES), hard))
+    with tempfile.TemporaryDirectory(prefix="fastchat-", ignore_cleanup_errors=True) as name:
+        folder = Path(name)
+        folder.chmod(0o755)  # PostgreSQL may run as another user
+        with EmbeddedPostgres(folder) as postgres:
+            asyncio.run(fill(postgres.dsn, max(args.connections, WARM_UP)))
+            secret = secrets.token_bytes(48)
+            with serving(folder, postgres.dsn, secret, args.connections) as (pid, url):
+                asyncio.run(measure(pid, url, secret, args.connections, args.compression))
+
+
+async def fill(dsn: str, users: int) -> None:
+    connection = await asyncpg.connect(dsn)
+    await connection.execute(TABLES)
+    await connection.execute(USERS, users)
+    await connection.execute(PROFILES, users)
+    await connection.close()
+
+
+@contextmanager
+def serving(folder: Path, dsn: str, secret: bytes, connections: int) -> Iterator[tuple[int, str]]:
+    """Run a server, and return its process id and its address."""
+    log = folder / "server.log"
+    environ = os.environ | {
+        "NODE_ENV": "production",
+        "LOG_FORMAT": "json",
+        "LOG_LEVEL": "info",
+        "HOST": "127.0.0.1",
+        "PORT": "0",
+        "DATABASE_URL": dsn,
+        "DB_SSL": "false",
+        "JWT_SECRET": base64.b64encode(secret).decode(),
+        "CHAT_ENCRYPTION_KEY": secrets.token_urlsafe(24),
+        "PRESENCE_SCOPE": "none",
+        "MAX_CONNECTIONS": str(connections + WARM_UP),
+        "MAX_CONNECTIONS_PER_IP": str(connections + WARM_UP),
+        "IP_RATE_LIMIT": str(connections + 10 * WARM_UP),
+    }
+    with open(log, "wb") as file:
+        server = subprocess.Popen(
+            [sys.executable, "-m", "fastchat", "serve"], stderr=file, env=environ
+        )
+    try:
+        end = time.monotonic() + PATIENCE
+        while not (url := listening_at(log)):
+            if server.poll() is not None or time.monotonic() > end:
+                raise SystemExit(log.read_text())
+            time.sleep(0.05)
+        yield server.pid, url
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def listening_at(log: Path) -> str:
+    for line in log.read_text().splitlines():
+        event = json.loads(line)
+        if event["message"] == "listening":
+            return str(event["url"])
+    return ""
+
+
+async def measure(pid: int, url: str, secret: bytes, connections: int, compression: bool) -> None:
+    await close(await log_in(url, secret, WARM_UP, compression))
+    await wait_for(url, 0)
+    before = memory(pid)
+    began = time.monotonic()
+    streams = await log_in(url, secret, connections, compression)
+    took = time.monotonic() - began
+    await asyncio.sleep(SETTLE)
+    await wait_for(url, connections)
+    after = memory(pid)
+    await close(streams)
+    await wait_for(url, 0)
+    # What the first ones left behind is used again, or it leaks.
+    streams = await log_in(url, secret, connections, compression)
+    again = memory(pid)
+    await close(streams)
+    for name in before:
+        print(
+            f"{name}: {before[name]:,} KB before, {after[name]:,} KB with {connections:,} idle "
+            f"connections, {again[name]:,} KB with as many others after them; "
+            f"{(after[name] - before[name]) / connections:.2f} KB per connection"
+        )
+    print(f"log-ins: {connections / took:,.0f} per second, this program included")
+
+
+async def log_in(url: str, secret: bytes, count: int, compression: bool) -> list[Stream]:
+    """Open connections, each of a user of its own."""
+    turns = asyncio.Semaphore(AT_ONCE)
+
+    async def one(user_id: int) -> Stream:
+        async with turns, asyncio.timeout(PATIENCE):
+            return await connect(url, make_token(secret, str(user_id), 3600.0), compression)
+
+    return await asyncio.gather(*(one(number + 1) for number in range(count)))
+
+
+async def connect(url: str, token: str, compression: bool) -> Stream:
+    """Open one connection by hand: a client library would need more memory than the server."""
+    host, _, port = url.removeprefix("ws://").partition(":")
+    reader, writer = await asyncio.open_connection(host, int(port), limit=4096)
+    extension = "Sec-WebSocket-Extensions: permessage-deflate\r\n" if compression else ""
+    writer.write(
+        (
+            f"GET / HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n"
+            f"{extension}\r\n"
+        ).encode()
+    )
+    await reader.readuntil(b"\r\n\r\n")
+    await read_until(reader, b"requiresAuth")
+    payload = json.dumps({"type": "authenticate", "token": token}).encode()
+    # A mask of zeros leaves the payload as it is. RFC 6455, section 5.2: 126 says that two bytes
+    # of length follow.
+    assert 126 <= len(payload) < 65536
+    writer.write(b"\x81\xfe" + len(payload).to_bytes(2, "big") + bytes(4) + payload)
+    await read_until(reader, b"queuedEvents")
+    return reader, writer
+
+
+async def read_until(reader: asyncio.StreamReader, word: bytes) -> None:
+    seen = b""
+    while word not in seen:
+        piece = await reader.read(4096)
+        if not piece:
+            raise SystemExit(f"the server closed: {seen!r}")
+        seen += piece
+
+
+async def close(streams: list[Stream]) -> None:
+    for _, writer in streams:
+        writer.transport.abort()
+    await asyncio.sleep(0)
+
+
+async def wait_for(url: str, connections: int) -> None:
+    """Wait until the server counts so many connections."""
+    async with asyncio.timeout(PATIENCE):
+        while await asyncio.to_thread(active, url) != connections:
+            await asyncio.sleep(0.1)
+
+
+def active(url: str) -> int:
+    with urllib.request.urlopen("http" + url.removeprefix("ws") + "/health", timeout=10) as answer:
+        return int(json.load(answer)["connections"]["active"])
+
+
+def memory(pid: int) -> dict[str, int]:
+    """Return resident memory in KB: all of it, and what belongs to this process alone."""
+    figures = {}
+    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:]:
+        name, value = line.split()[:2]
+        figures[name.rstrip(":")] = int(value)
+    return {"resident": figures["Rss"], "anonymous": figures["Anonymous"]}
+
+
+if __name__ == "__main__":
+    main()

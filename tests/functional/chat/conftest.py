@@ -1,0 +1,97 @@
+"""The real server on the test's event loop, a real database, real sockets."""
+
+import asyncio
+import base64
+from contextlib import AsyncExitStack
+
+import pytest
+import uvloop
+
+from fastchat.app import database_arguments, prepare_database
+from fastchat.auth.tokens import make_token
+from fastchat.config import load
+from fastchat.server import Server
+from tests.functional.client import ChatClient
+
+SECRET = bytes(range(48))
+ENVIRONMENT = {
+    "NODE_ENV": "production",
+    "HOST": "127.0.0.1",
+    "PORT": "0",
+    "DB_SSL": "false",
+    "JWT_SECRET": base64.b64encode(SECRET).decode(),
+    "CHAT_ENCRYPTION_KEY": "a key for tests, 32 characters !",
+    "MAX_CONNECTIONS": "1000",
+    "MAX_CONNECTIONS_PER_IP": "1000",
+    "PRESENCE_SCOPE": "none",
+}
+
+
+class Chat:
+    """A running server and its clients; whatever was opened is closed at the end."""
+
+    def __init__(self, database: str, stack: AsyncExitStack) -> None:
+        self.database = database
+        self.stack = stack
+        self.server: Server
+
+    @property
+    def url(self) -> str:
+        return self.server.url
+
+    @property
+    def http_url(self) -> str:
+        return f"http://127.0.0.1:{self.server.port}"
+
+    async def start(self, **settings: str) -> None:
+        config = load(ENVIRONMENT | {"DATABASE_URL": self.database} | settings)
+        arguments = database_arguments(config, None)
+        tables = await prepare_database(config, arguments)
+        self.server = Server(config, arguments, tables)
+        await self.server.start()
+
+    async def stop(self) -> None:
+        await self.server.stop()
+
+    def token(self, user_id: int | str, expires_in: float = 3600.0, **claims: str) -> str:
+        return make_token(SECRET, str(user_id), expires_in, **claims)
+
+    async def guest(self, **options) -> ChatClient:
+        return await self.stack.enter_async_context(await ChatClient.connect(self.url, **options))
+
+    async def join(self, user_id: int | str, **options) -> ChatClient:
+        client = await self.guest(**options)
+        await client.authenticate(self.token(user_id))
+        return client
+
+
+def pytest_asyncio_loop_factories(config, item):
+    """The event loop of production."""
+    return {"uvloop": uvloop.new_event_loop}
+
+
+@pytest.fixture
+async def start_chat(database):
+    """A function that starts a server with settings of the test's own."""
+    failures = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: failures.append(context))
+    running = []
+    async with AsyncExitStack() as stack:
+
+        async def start(**settings: str) -> Chat:
+            chat = Chat(database, stack)
+            await chat.start(**settings)
+            running.append(chat)
+            return chat
+
+        yield start
+    for chat in running:
+        await chat.stop()
+    assert not failures
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+@pytest.fixture
+async def chat(start_chat):
+    """A server with the settings above."""
+    return await start_chat()

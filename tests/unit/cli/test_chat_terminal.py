@@ -1,0 +1,89 @@
+"""Lines in, harmless texts out; the last test runs the whole command."""
+
+import asyncio
+import os
+import sys
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fastchat.cli.terminal import read_lines, visible, visible_lines
+from tests.unit.cli.chat_server import ChatServer
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("plain ✓ äöü 你好 👩‍👩‍👧", "plain ✓ äöü 你好 👩‍👩‍👧"),
+        ("\x1b[2Jgone", "␛[2Jgone"),
+        ("\x1b]0;title\x07", "␛]0;title␇"),
+        ("\x9b31m", "\N{REPLACEMENT CHARACTER}31m"),
+        ("a\rb\x00\x7f", "a␍b␀\N{REPLACEMENT CHARACTER}"),
+        ("\u202eback\u2028", "\N{REPLACEMENT CHARACTER}back\N{REPLACEMENT CHARACTER}"),
+    ],
+)
+def test_escape_sequences_are_shown_and_not_obeyed(text, shown):
+    assert visible(text) == shown
+
+
+@given(st.text())
+def test_no_control_character_ever_reaches_the_terminal(text):
+    assert not any(character < " " or "\x7f" <= character <= "\x9f" for character in visible(text))
+
+
+def test_a_line_break_in_a_message_cannot_fake_another_message():
+    assert visible_lines("a\n12:00 bob: b\r\nc\td") == "a\n      12:00 bob: b\n      c    d"
+
+
+async def collect(descriptor):
+    async with asyncio.timeout(5):
+        return [line async for line in read_lines(descriptor)]
+
+
+async def test_reads_the_lines_of_a_file_even_when_the_last_one_has_no_end(tmp_path):
+    path = tmp_path / "lines"
+    path.write_bytes(b"one\n\ntwo")
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        assert await collect(descriptor) == ["one", "", "two"]
+    finally:
+        os.close(descriptor)
+
+
+async def test_a_character_may_arrive_in_two_pieces():
+    reading, writing = os.pipe()
+    lines = read_lines(reading)
+    first = asyncio.ensure_future(anext(lines))
+    os.write(writing, b"x\xc3")
+    await asyncio.sleep(0)
+    os.write(writing, b"\xa4\n")
+    os.close(writing)
+    async with asyncio.timeout(5):
+        assert await first == "xä"
+        assert [line async for line in lines] == []
+    os.close(reading)
+
+
+COMMAND = """
+import argparse, sys
+from fastchat.cli.chat import run
+sys.exit(run(argparse.Namespace(as_name="alice", to="bob", url=sys.argv[1], token="token")))
+"""
+
+
+async def test_the_command_sends_its_input_and_ends_when_all_is_stored():
+    async with ChatServer() as server:
+        server.store("2", "\x1b[31mred")
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-c", COMMAND, server.url),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            env=os.environ | {"PYTHONIOENCODING": "utf-8"},
+        )
+        async with asyncio.timeout(20):
+            output, errors = await process.communicate("hällo\n".encode())
+    assert (process.returncode, errors) == (0, b"")
+    assert "␛[31mred" in output.decode()
+    assert "✓ hällo" in output.decode()

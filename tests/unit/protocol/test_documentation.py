@@ -1,0 +1,179 @@
+"""docs/protocol.md names everything that exists, and its examples are what the code accepts."""
+
+import inspect
+import json
+import re
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from fastchat.auth import revocation
+from fastchat.errors import AuthFailed, CommandError, RateLimited
+from fastchat.protocol import codes, events
+from fastchat.protocol.codec import Codec
+from fastchat.protocol.commands import COMMANDS, TYPE_SPELLINGS
+from tests.unit.protocol.test_events import BOB, NOW, message
+
+ROOT = Path(__file__).resolve().parents[3]
+PAGE = (ROOT / "docs/protocol.md").read_text("utf-8")
+EXAMPLES = [json.loads(text) for text in re.findall(r"```json\n(.*?)```", PAGE, re.DOTALL)]
+TAGS = {command.__struct_config__.tag for command in COMMANDS}
+MESSAGE = message(reply_to="7-1", client_message_id="c", edited_at=NOW, is_deleted=True)
+
+
+def every_error():
+    found = [CommandError]
+    for error in found:
+        found += error.__subclasses__()
+    return found
+
+
+def make_error():
+    """Return an error with every field that one may have."""
+    error = RateLimited("Because.", field="content", retry_after=1)
+    error.code = "AUTH_REQUIRED"
+    error.request_id = "r"
+    return error
+
+
+# One call with everything in it for each function that encodes an event.
+EVENTS = {
+    "encode_welcome": lambda encode: encode("c", NOW),
+    "encode_connected": lambda encode: encode("c", BOB, 0, NOW),
+    "encode_token_refreshed": lambda encode: encode(NOW),
+    "encode_auth_error": lambda encode: encode(AuthFailed("Because.", retry_after=1)),
+    "encode_server_draining": lambda encode: encode(1),
+    "encode_error": lambda encode: encode(make_error()),
+    "encode_internal_error": lambda encode: encode("e", "r"),
+    "encode_server_full": lambda encode: encode(),
+    "encode_pong": lambda encode: encode(NOW),
+    "encode_test_response": lambda encode: encode(NOW),
+    "encode_online_users": lambda encode: encode([BOB]),
+    "encode_user_online": lambda encode: encode(BOB, NOW),
+    "encode_user_offline": lambda encode: encode(BOB, NOW),
+    "encode_message_sent": lambda encode: encode(MESSAGE, "7-3", "c", is_duplicate=True),
+    "encode_new_private_message": lambda encode: encode(MESSAGE, "7-3", "conv_1_2"),
+    "encode_private_messages": lambda encode: encode(
+        "conv_1_2", [MESSAGE], limit=1, offset=0, has_more=False
+    ),
+    "encode_conversation_started": lambda encode: encode("conv_1_2", BOB, True, [MESSAGE]),
+    "encode_message_read": lambda encode: encode("7-3", "conv_1_2", "2"),
+    "encode_message_edited": lambda encode: encode("7-3", "conv_1_2", "new", NOW, 5),
+    "encode_message_deleted": lambda encode: encode("7-3", "conv_1_2", 5),
+    "encode_user_typing": lambda encode: encode(BOB, True, "conv_1_2"),
+}
+ENCODED = [json.loads(call(getattr(events, name))) for name, call in EVENTS.items()]
+# What an event may leave out.
+OPTIONAL = {
+    *("field", "retryAfter", "requiresAuth", "requestId", "errorId", "rev"),
+    *("clientMessageId", "duplicate", "editedAt", "isDeleted"),
+}
+
+
+def examples_of(event_type):
+    return [example for example in EXAMPLES if example.get("type") == event_type]
+
+
+def fits(example, event):
+    """Whether an example has the fields of an encoded event, apart from optional ones."""
+    if isinstance(event, list):
+        return isinstance(example, list) and all(fits(one, event[0]) for one in example)
+    if not isinstance(event, dict):
+        return event is None or example is None or type(example) is type(event)
+    return (
+        isinstance(example, dict)
+        and set(event) - OPTIONAL <= set(example) <= set(event) | OPTIONAL
+        and all(fits(value, event[name]) for name, value in example.items() if name in event)
+    )
+
+
+def test_every_function_that_encodes_an_event_is_looked_at():
+    found = {
+        name for name, _ in inspect.getmembers(events, inspect.isfunction) if name[:7] == "encode_"
+    }
+    assert found == {*EVENTS, "encode_message"}
+
+
+@pytest.mark.parametrize("event", ENCODED, ids=lambda event: event["type"])
+def test_every_event_has_an_example_with_its_fields(event):
+    assert any(fits(example, event) for example in examples_of(event["type"]))
+
+
+@pytest.mark.parametrize("name", sorted(TAGS))
+def test_every_command_has_an_example(name):
+    assert examples_of(name)
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: str(example.get("type")))
+def test_every_example_is_a_command_or_an_event_or_a_body(example):
+    if "type" not in example:
+        shapes = [{"id", "seq", "rev"}, {"status", "code", "details"}, {"status", "uptime"}]
+        assert any(shape <= set(example) for shape in shapes)
+    elif example["type"] in TAGS:
+        command = Codec(10_000).decode(json.dumps(example).encode())
+        known = {field.encode_name for field in command_fields(command)} | {"type"}
+        assert set(example) <= known
+    else:
+        same = [event for event in ENCODED if event["type"] == example["type"]]
+        assert any(fits(example, event) for event in same)
+
+
+def command_fields(command):
+    return msgspec.structs.fields(command)
+
+
+def test_the_example_of_a_message_is_one():
+    event = json.loads(MESSAGE)
+    assert any(fits(example, event) for example in EXAMPLES if "type" not in example)
+
+
+@pytest.mark.parametrize("spelling", sorted(TYPE_SPELLINGS))
+def test_other_spellings_of_types_are_named(spelling):
+    assert f"`{spelling}`" in PAGE
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.__name__)
+def test_every_field_of_a_command_is_named(command):
+    for field in command_fields(command):
+        if field.encode_name != "token":
+            assert f"`{field.encode_name}`" in PAGE
+    for spelling in command.SPELLINGS:
+        assert f"`{spelling}`" in PAGE
+
+
+@pytest.mark.parametrize("name", sorted(json.loads(MESSAGE)))
+def test_every_field_of_a_message_is_named(name):
+    assert f"`{name}`" in PAGE or f'"{name}"' in PAGE
+
+
+def test_the_table_of_errors_has_every_code_and_no_other():
+    section = PAGE.split("\n## Errors\n")[1].split("\n## ")[0]
+    listed = re.findall(r"^\| `([A-Z_]+)` \|", section, re.MULTILINE)
+    existing = {error.code for error in every_error()} | {
+        AuthFailed.code,
+        revocation.SESSION_EXPIRED,
+        revocation.SESSION_REVOKED,
+        json.loads(events.encode_server_full())["code"],
+    }
+    assert len(listed) == len(set(listed))
+    assert set(listed) == existing
+
+
+def test_the_table_of_close_codes_has_every_code_and_no_other():
+    section = PAGE.split("\n### Close codes\n")[1].split("\n### ")[0]
+    listed = {int(code) for code in re.findall(r"^\| (\d{4}) \|", section, re.MULTILINE)}
+    assert listed == {int(code) for code in codes.CloseCode}
+
+
+def test_sections_that_the_code_refers_to_exist():
+    headings = {
+        heading.replace("`", "") for heading in re.findall(r"^#+ (.+)$", PAGE, re.MULTILINE)
+    }
+    sources = [*(ROOT / "fastchat").rglob("*.py"), *(ROOT / "fastchat").rglob("*.pyx")]
+    named = {
+        name
+        for path in sources
+        for name in re.findall(r'docs/protocol\.md, "([^"]+)"', path.read_text("utf-8"))
+    }
+    assert named <= headings
