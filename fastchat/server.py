@@ -53,7 +53,7 @@ from fastchat.transport.port import Listener, Refusal, bind, make_tls_context
 TICK = 1.0  # seconds
 LIMITS_SWEEP = 30.0  # seconds; docs/protocol.md, "Rate limits"
 CLOSE_TIME = 3.0  # seconds for the closing handshakes at the end
-RETRY_AFTER = 5  # seconds that clients are asked to wait before they connect again
+RETRY_SPREAD = 10  # seconds over which clients are asked to come back after a shutdown
 
 
 class Server:
@@ -120,7 +120,7 @@ class Server:
         self._is_draining = True
         deadline = self._loop.time() + self._config.shutdown_timeout
         self.listener.close_accepting()
-        self.hub.publish_all(encode_server_draining(RETRY_AFTER))
+        self._announce_draining()
         # First what has yet to reach the writer, at last the repeats that it found.
         await self.messages.drain(max(0.0, deadline - self._loop.time()))
         await self.writer.stop(max(0.0, deadline - self._loop.time()))
@@ -139,6 +139,11 @@ class Server:
         await self.dispatcher.stop()
         # Look-ups whose answer nobody waits for any more.
         await self.pool.stop(CLOSE_TIME)
+
+    def _announce_draining(self) -> None:
+        """Ask clients to come back, and not all at once."""
+        for index, user_id in enumerate(self.hub.user_ids()):
+            self.hub.publish((user_id,), encode_server_draining(1 + index % RETRY_SPREAD))
 
     def _build_store(self, arguments: Mapping[str, Any], tables: BackendTables) -> None:
         config = self._config

@@ -73,10 +73,18 @@ class Authentication:
         session.connection.send(encode_auth_error(error))
         session.connection.close(CloseCode.POLICY_VIOLATION, error.details)
 
+    async def check_token(self, token: object) -> tuple[TokenClaims, UserProfile]:
+        """Return what a good token says and whose it is; every way in asks here.
+
+        Raises:
+            AuthFailed: the token is not good, or could not be checked (``SERVICE_UNAVAILABLE``).
+        """
+        claims = self._tokens.check(token, self._wall_clock())
+        return claims, await self._find_user(claims)
+
     async def _authenticate(self, connection: Connection, token: object) -> bytes | None:
         try:
-            claims = self._tokens.check(token, self._wall_clock())
-            profile = await self._find_user(claims)
+            claims, profile = await self.check_token(token)
             if not connection.is_open:
                 return None
             if connection.session is None:

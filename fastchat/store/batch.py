@@ -102,14 +102,10 @@ class UserColumns(Protocol):
 
 @dataclass(slots=True)
 class Batch:
-    """Entries grouped by room, in the order of their arrival."""
+    """Entries grouped by room, in the order of their arrival; ``entries`` has them room by room."""
 
     rooms: dict[int, list[Entry]]
-
-    @property
-    def entries(self) -> list[Entry]:
-        """All entries, room by room."""
-        return [entry for entries in self.rooms.values() for entry in entries]
+    entries: list[Entry]
 
     def split(self) -> tuple["Batch", "Batch"]:
         """Return two halves, the earlier messages of a room in the first."""
@@ -132,4 +128,4 @@ def group(entries: Sequence[Entry]) -> Batch:
                 entry.repeats = []
                 continue
         rooms.setdefault(message.room_id, []).append(entry)
-    return Batch(rooms)
+    return Batch(rooms, [entry for entries in rooms.values() for entry in entries])

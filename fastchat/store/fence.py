@@ -9,7 +9,7 @@ Source: docs/decisions/0001-write-statement.md.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import asyncpg
@@ -61,9 +61,10 @@ WITH dead AS (
 INSERT INTO lane_commits DEFAULT VALUES RETURNING lane_id
 """
 
-# A step of two, where a statement takes one: it tells a dead number from a committed one.
+# A step that no transaction takes: it tells a dead number from a committed one.
 CLOSE_FENCE = """
-UPDATE lane_commits SET batch_no = batch_no + 2, answer = '{}' WHERE lane_id = $1 AND batch_no = $2
+UPDATE lane_commits SET batch_no = batch_no + 1000, answer = '{}'
+WHERE lane_id = $1 AND batch_no = $2
 """
 READ_LANE = "SELECT batch_no, answer FROM lane_commits WHERE lane_id = $1"
 
@@ -117,18 +118,32 @@ class Fence:
             asyncpg.PostgresError: the database refused the statement; nothing was done.
         """
         connection = await self.ready()
+        call = connection.fetchval(query, self.lane_id, self.batch_no, *arguments)
+        return await self._run(connection, call, 1)
+
+    async def run_each(self, query: str, rows: Sequence[Sequence[Any]]) -> list[int] | None:
+        """Run a fenced statement once for each row of arguments, in one transaction.
+
+        Each run moves the number on by one; its answer is added to that of the run before. Returned
+        is the last answer; see ``run``.
+        """
+        connection = await self.ready()
+        arguments = [(self.lane_id, self.batch_no + index, *row) for index, row in enumerate(rows)]
+        return await self._run(connection, _last(connection, query, arguments), len(rows))
+
+    async def _run(
+        self, connection: "Connection", call: Awaitable[Any], steps: int
+    ) -> list[int] | None:
         try:
-            answer = await self._bounded(
-                connection, connection.fetchval(query, self.lane_id, self.batch_no, *arguments)
-            )
+            answer = await self._bounded(connection, call)
         except OutcomeUnknown:
             self.unknown_outcomes += 1
-            return await self._resolve()
+            return await self._resolve(steps)
         if answer is None:
             log.warning("the row of a lane is gone or was changed by somebody else")
             self.renew()
             return None
-        self.batch_no += 1
+        self.batch_no += steps
         result: list[int] = answer
         return result
 
@@ -163,7 +178,7 @@ class Fence:
             self.drop()
             await asyncio.sleep(PAUSE)
 
-    async def _resolve(self) -> list[int] | None:
+    async def _resolve(self, steps: int) -> list[int] | None:
         """Find the answer that got lost, or make sure that there will be none."""
         expected = self.batch_no
         while True:
@@ -182,7 +197,7 @@ class Fence:
                 self.renew()
                 return None
             self.batch_no, answer = row
-            return list(answer) if self.batch_no == expected + 1 else None
+            return list(answer) if self.batch_no == expected + steps else None
 
     async def _bounded(self, connection: "Connection", work: Awaitable[T]) -> T:
         """Wait for one call, at most STATEMENT_DEADLINE.
@@ -201,3 +216,9 @@ class Fence:
             raise OutcomeUnknown from error
         finally:
             timer.cancel()
+
+
+async def _last(connection: "Connection", query: str, arguments: Sequence[Any]) -> Any:
+    """Return what the last of several runs returned; None: not all of them returned something."""
+    records = await connection.fetchmany(query, arguments)
+    return records[-1][0] if len(records) == len(arguments) else None

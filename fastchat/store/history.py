@@ -2,7 +2,8 @@
 
 ``seq`` has no gaps, so the n-th newest message is found by arithmetic. Only hidden messages
 (deleted for everyone, or removed by the reader) disturb it. They are few and have indexes of their
-own, so the start of a page is moved by their number.
+own, so the start of a page is moved by their number. What a reader hid by deleting the conversation
+ends at a position; no page goes below it.
 
 Nothing here asks whether the reader is in the room: the caller has done that.
 """
@@ -30,6 +31,9 @@ IS_READ = "m.is_read OR m.seq <= coalesce({read_seq}, 0)"
 READ_BY = """(SELECT o.read_seq FROM room_members o
     WHERE o.room_id = {room} AND o.user_id {whose} LIMIT 1)"""
 
+HIDDEN_SEQ = """coalesce((SELECT c.hidden_seq FROM conversation_removals c
+    WHERE c.user_id = k.user_id AND c.room_id = k.room_id LIMIT 1), 0)"""
+
 # A page going back from the newest message, or from `before_seq`. One row more than wanted is read:
 # it tells whether there are more.
 #
@@ -42,6 +46,7 @@ WITH keys AS MATERIALIZED (
         least(
             k.before_seq - 1, (SELECT r.seq FROM chat_rooms r WHERE r.room_id = k.room_id)
         ) AS top,
+        {HIDDEN_SEQ} AS hidden_seq,
         {READ_BY.format(room="k.room_id", whose="= k.user_id")} AS own_read,
         {READ_BY.format(room="k.room_id", whose="<> k.user_id")} AS other_read
     FROM unnest($1::integer[], $2::bigint[], $3::text[], $4::integer[], $5::bigint[], $6::bigint[])
@@ -71,7 +76,8 @@ FROM keys k CROSS JOIN LATERAL (
     SELECT w.place, w.left_to_skip FROM walk w ORDER BY w.place LIMIT 1
 ) start CROSS JOIN LATERAL (
     SELECT m.* FROM chat_messages m
-    WHERE m.room_id = k.room_id AND m.seq <= start.place AND NOT m.is_deleted
+    WHERE m.room_id = k.room_id AND m.seq <= start.place AND m.seq > k.hidden_seq
+      AND NOT m.is_deleted
       AND NOT EXISTS (SELECT FROM message_removals x
           WHERE x.user_id = k.user_id AND x.room_id = k.room_id AND x.seq = m.seq)
     ORDER BY m.seq DESC OFFSET start.left_to_skip LIMIT k.wanted
@@ -82,6 +88,7 @@ FROM keys k CROSS JOIN LATERAL (
 PAGES_FORWARD = f"""
 WITH keys AS MATERIALIZED (
     SELECT k.*,
+        {HIDDEN_SEQ} AS hidden_seq,
         {READ_BY.format(room="k.room_id", whose="= k.user_id")} AS own_read,
         {READ_BY.format(room="k.room_id", whose="<> k.user_id")} AS other_read
     FROM unnest($1::integer[], $2::bigint[], $3::text[], $4::integer[], $5::bigint[], $6::bigint[])
@@ -94,7 +101,8 @@ SELECT k.position, {MESSAGE_COLUMNS}, {
 }
 FROM keys k CROSS JOIN LATERAL (
     SELECT m.* FROM chat_messages m
-    WHERE m.room_id = k.room_id AND m.seq > k.after_seq AND m.seq < k.before_seq
+    WHERE m.room_id = k.room_id AND m.seq > greatest(k.after_seq, k.hidden_seq)
+      AND m.seq < k.before_seq
       AND NOT m.is_deleted
       AND NOT EXISTS (SELECT FROM message_removals x
           WHERE x.user_id = k.user_id AND x.room_id = k.room_id AND x.seq = m.seq)
@@ -167,7 +175,7 @@ class History:
 
         Args:
             room_id: The room; one without messages has an empty page.
-            user_id: The reader, whose own removals are left out.
+            user_id: The reader, whose own removals and deletion are left out.
             limit: Messages on the page.
             offset: Visible messages to skip, from the newest or from ``before``; not used with
                 ``after``.

@@ -1,8 +1,9 @@
-"""The SQL for a batch of one message, which most batches are when little is going on.
+"""The SQL for one message; a batch of very few runs it once for each, in one transaction.
 
-It does what ``statements.BATCH`` does, with single values instead of arrays, at half the cost for
-client and database (benchmarks/test_batch_insert.py). Nothing is looked up per row, so each EXISTS
-runs at most once and the plan is good for tables of any size.
+Most batches are that small when little is going on. It does what ``statements.BATCH`` does, with
+single values instead of arrays, at half the cost for client and database
+(benchmarks/test_batch_insert.py). Nothing is looked up per row, so each EXISTS runs at most once,
+and the plan is good for tables of any size.
 """
 
 from fastchat.store.batch import UserColumns
@@ -38,14 +39,15 @@ WITH fence AS MATERIALIZED (
     FROM advanced a
 )
 UPDATE lane_commits c
-SET batch_no = $2 + 1, committed_at = now(), answer = coalesce(
+SET batch_no = $2 + 1, committed_at = now(),
+    answer = CASE WHEN $16::boolean THEN c.answer ELSE '{{}}' END || coalesce(
     (SELECT ARRAY[a.seq, a.rev, (extract(epoch FROM a.last_at) * 1000000)::bigint] FROM advanced a),
     ARRAY[(SELECT CASE verdict WHEN 0 THEN -4 ELSE verdict END FROM judged), 0, 0]::bigint[])
 FROM fence WHERE c.lane_id = fence.lane_id
 RETURNING c.answer
 """
 
-FIRST_NATIVE = 16  # number of the first parameter behind those named above
+FIRST_NATIVE = 17  # number of the first parameter behind those named above
 
 
 def single_statement(columns: UserColumns, *, check_blocks: bool) -> str:
@@ -53,7 +55,8 @@ def single_statement(columns: UserColumns, *, check_blocks: bool) -> str:
 
     Parameters: lane, number of the batch, room, first and second member, sender, recipient,
     client id, id and ``seq`` of the message replied to, conversation id, content, encrypted
-    content, initialisation vector, scheme; then both members in each of ``native_types``.
+    content, initialisation vector, scheme, whether the answer continues that of the message before;
+    then both members in each of ``native_types``. The answer is ``seq``, ``rev`` and time.
     """
     types = native_types(columns, check_blocks=check_blocks)
     members = {"text": ("$4::text", "$5::text")}

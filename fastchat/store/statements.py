@@ -82,12 +82,14 @@ RETURNING c.answer
 
 LOOK_UP = """
 SELECT (SELECT d.seq FROM chat_messages d
-        WHERE d.room_id = $1 AND d.sender_id = m.sender_id AND d.client_message_id = m.client_id),
-    m.reply_seq IS NULL OR EXISTS (
-        SELECT FROM chat_messages d
-        WHERE d.room_id = $1 AND d.seq = m.reply_seq AND NOT d.is_deleted)
-FROM unnest($2::text[], $3::text[], $4::bigint[]) WITH ORDINALITY
-    AS m (sender_id, client_id, reply_seq, ord)
+        WHERE d.room_id = m.room_id AND d.sender_id = m.sender_id
+          AND d.client_message_id = m.client_id LIMIT 1),
+    m.reply_seq IS NULL OR (
+        SELECT true FROM chat_messages d
+        WHERE d.room_id = m.room_id AND d.seq = m.reply_seq AND NOT d.is_deleted LIMIT 1
+    ) IS NOT NULL
+FROM unnest($1::bigint[], $2::text[], $3::text[], $4::bigint[]) WITH ORDINALITY
+    AS m (room_id, sender_id, client_id, reply_seq, ord)
 ORDER BY m.ord
 """
 

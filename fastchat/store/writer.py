@@ -56,7 +56,7 @@ class MessageWriter:
             columns: What the main backend's tables look like.
             lanes: Connections that commit at the same time.
             max_batch: Messages per statement, at most 256: the answer must fit into a page.
-            max_pending: Messages that may wait in all lanes.
+            max_pending: Messages that may wait, an equal share of them in each lane.
             deadline: Seconds after which a sender is told ``UNAVAILABLE``.
             block_check_fail_open: Let messages pass when only the blocks cannot be read.
 
@@ -65,7 +65,7 @@ class MessageWriter:
         """
         if not 1 <= max_batch <= 256 or lanes < 1:
             raise ValueError(f"max_batch={max_batch}, lanes={lanes}: expected 1 to 256, at least 1")
-        self._max_pending = max_pending
+        self._max_pending = max(1, max_pending // lanes)  # of one lane
         self.batch_sizes = LatencyHistogram(BATCH_SIZES)
         self._deadline = deadline
         self._is_stopped = False
@@ -174,7 +174,7 @@ class MessageWriter:
             ServiceUnavailable: too many messages wait, or the writer was stopped; this one was not
                 accepted.
         """
-        if self._is_stopped or self.depth >= self._max_pending:
-            raise ServiceUnavailable
         lane = self.lanes[message.room_id % len(self.lanes)]
+        if self._is_stopped or lane.depth >= self._max_pending:
+            raise ServiceUnavailable
         lane.append(Entry(message, done, self._loop.time() + self._deadline))

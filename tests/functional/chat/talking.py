@@ -6,8 +6,6 @@ from urllib.parse import urlsplit
 
 import asyncpg
 
-TIMEOUT = 5.0  # seconds
-
 
 async def say(client, recipient_id, content="hello", **fields):
     """Send one message and return the answer, be it an error."""
@@ -33,12 +31,6 @@ async def contents(client, recipient_id, **fields):
     answer = await page(client, recipient_id, **fields)
     assert answer["type"] == "private_messages", answer
     return [message["content"] for message in answer["messages"]]
-
-
-async def send_all(client, commands):
-    """Send many commands in one write, as a client does that does not wait for answers."""
-    for command in commands:
-        await client.send(**command)
 
 
 def assert_error(answer, code, field=None):

@@ -1,6 +1,7 @@
 """The server as a process of its own, which a test may hurt."""
 
 import itertools
+import subprocess
 
 import asyncpg
 import pytest
@@ -19,14 +20,30 @@ def folder():
         yield folder
 
 
+@pytest.fixture(scope="session")
+def prepared_database():
+    """The data of an embedded database, new and empty; making it takes longer than a copy."""
+    with public_folder() as folder:
+        with EmbeddedPostgres(folder / "data"):
+            pass
+        yield folder / "data"
+
+
+def copy(source, target):
+    """Copy a folder with the owners of the files, who may be others than we are."""
+    subprocess.run(["cp", "-a", source, target], check=True)
+
+
 @pytest.fixture
-async def start(folder):
+async def start(folder, prepared_database):
     """A function that starts a server; whatever still runs is killed at the end."""
     servers = []
 
     async def start(**settings):
         own = folder / str(next(numbers))
         own.mkdir()
+        if settings["NODE_ENV"] == "development":
+            copy(prepared_database, own / "data")
         server = ServerProcess(own, **settings)
         servers.append(server)
         await server.start()

@@ -62,7 +62,7 @@ class ServerProcess:
     async def start(self) -> None:
         """Start the server and wait until it listens."""
         known = len(self.events("listening"))
-        with open(self._log, "ab") as log:
+        with self._log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", "fastchat", "serve"),
                 stdin=asyncio.subprocess.DEVNULL,

@@ -39,11 +39,11 @@ async def test_nothing_acknowledged_is_lost_or_doubled_when_both_are_killed(embe
     async with Crowd(embedded, USERS) as crowd:
         for round in range(2):
             await crowd.acknowledged(BEFORE // 2)
-            database = embedded.postgres_pid()
-            kill(database)
+            killed = embedded.postgres_pid()
+            kill(killed)
             if round:
                 # In the middle of the recovery.
-                await until(lambda old=database: embedded.postgres_pid() not in (0, old))
+                await until(lambda: embedded.postgres_pid() not in (0, killed))  # noqa: B023
             await embedded.kill()
             await embedded.start()
         await crowd.acknowledged(AFTER)

@@ -170,6 +170,17 @@ async def test_messages_pass_when_only_the_blocks_cannot_be_read(writer, rooms, 
     assert writer.lanes[0].block_check_fail_opens == 1
 
 
+async def test_another_table_that_cannot_be_read_is_not_taken_for_the_blocks(
+    writer, rooms, database
+):
+    await run_sql(database, "ALTER TABLE chat_messages RENAME COLUMN sender_id TO sender")
+    assert await send(writer, make_message(rooms[0], "aa")) == [Refused(Reason.UNAVAILABLE)]
+    assert writer.block_check_fail_opens == 0
+    await run_sql(database, "ALTER TABLE chat_messages RENAME COLUMN sender TO sender_id")
+    (outcome,) = await send(writer, make_message(rooms[0], "bb"))
+    assert outcome.seq == 1
+
+
 async def test_messages_are_refused_without_blocks_when_told_so(database, rooms):
     await run_sql(database, "DROP TABLE blocked_relationships")
     writer = make_writer(database, block_check_fail_open=False)

@@ -33,16 +33,17 @@ async def proxy(database):
         yield proxy
 
 
-async def test_a_lost_answer_to_commit_is_found_again(proxy, database, rooms):
+@pytest.mark.parametrize("count", [1, 2, 4])  # one statement, one for each, one for all
+async def test_a_lost_answer_to_commit_is_found_again(count, proxy, database, rooms):
     writer = make_writer(proxy.dsn)
-    await send(writer, make_message(rooms[0], "aa"))
-    await send(writer, make_message(rooms[2], "dd"), make_message(rooms[3], "ee"))
+    # Prepared beforehand, so that it is the answer to the COMMIT that gets lost.
+    await send(writer, *(make_message(room, "aa") for room in rooms[:count]))
     proxy.cut_answers = True
-    outcomes = await send(writer, make_message(rooms[0], "bb"), make_message(rooms[1], "cc"))
+    outcomes = await send(writer, *(make_message(room, "bb") for room in reversed(rooms[:count])))
     await writer.stop(10.0)
-    assert [outcome.seq for outcome in outcomes] == [2, 1]
+    assert [(outcome.seq, outcome.rev) for outcome in outcomes] == [(2, 2)] * count
     assert (proxy.cuts, writer.lanes[0].unknown_outcomes, writer.lanes[0].retries) == (1, 1, 0)
-    assert len(await stored_rows(database)) == 5
+    assert len(await stored_rows(database)) == 2 * count
 
 
 async def test_many_lost_answers_leave_no_gap_and_nothing_twice(proxy, database, rooms):
