@@ -39,6 +39,8 @@ def row_of(sealed):
         encryption_iv=sealed.encryption_iv,
         encryption_scheme=sealed.encryption_scheme,
         is_deleted=False,
+        is_pinned=False,
+        reactions=None,
         is_read=False,
     )
 

@@ -16,10 +16,12 @@ from fastchat.auth.revocation import RevocationWatch
 from fastchat.auth.tokens import TokenChecker
 from fastchat.config import Config
 from fastchat.dispatch import Dispatcher, GuestRoute, Route
-from fastchat.handlers import monitoring
+from fastchat.handlers import api, monitoring
+from fastchat.handlers.annotations import MessageAnnotations
 from fastchat.handlers.answers import Answers
 from fastchat.handlers.authentication import Authentication
 from fastchat.handlers.changes import MessageChanges
+from fastchat.handlers.finding import Finder
 from fastchat.handlers.history import Conversations
 from fastchat.handlers.messages import Messages
 from fastchat.handlers.rows import RowEncoder
@@ -32,11 +34,14 @@ from fastchat.protocol import commands
 from fastchat.protocol.codec import Codec
 from fastchat.protocol.codes import CloseCode
 from fastchat.protocol.events import encode_server_draining, encode_server_full
+from fastchat.store.annotations import Annotations
 from fastchat.store.backend import BackendTables
 from fastchat.store.changes import Changes
 from fastchat.store.cipher import Cipher, KeyRing
 from fastchat.store.contacts import Contacts
+from fastchat.store.conversation_list import ConversationList
 from fastchat.store.history import History
+from fastchat.store.pictures import Pictures
 from fastchat.store.pool import Pool
 from fastchat.store.read_marks import ReadMarks
 from fastchat.store.relations import Relations
@@ -81,7 +86,7 @@ class Server:
         self._build_store(arguments, tables)
         self._build_hub()
         self.dispatcher = self._build_dispatcher(tables)
-        self._build_transport()
+        self._build_transport(tables)
 
     @property
     def port(self) -> int:
@@ -177,6 +182,10 @@ class Server:
             block_check_fail_open=config.block_check_fail_open,
         )
         self.marks = ReadMarks(self.writer)
+        self.annotations = Annotations(
+            self.writer, tables, block_check_fail_open=config.block_check_fail_open
+        )
+        self.conversation_list = ConversationList(self.pool)
         keys = KeyRing(
             config.chat_encryption_key,
             config.chat_encryption_keys,
@@ -215,12 +224,21 @@ class Server:
             self.answers,
         )
         self.typing = TypingEvents(self.relations, self.hub)
+        finder = Finder(self.rooms, self.history)
         conversations = Conversations(
-            self.rooms, self.history, self.users, self.relations, encoder, self.hub
+            self.rooms,
+            self.history,
+            self.users,
+            self.relations,
+            self.conversation_list,
+            finder,
+            encoder,
+            self.hub,
         )
         changes = MessageChanges(
-            self.changes, self.marks, self.rooms, self.history, self.cipher, self.hub
+            self.changes, self.marks, finder, self.history, self.cipher, self.hub
         )
+        annotations = MessageAnnotations(self.annotations, finder, self.history, encoder, self.hub)
         system = System(self.contacts, self.hub)
         guest_routes: dict[type[commands.Command], GuestRoute] = {
             commands.Authenticate: GuestRoute(
@@ -236,6 +254,13 @@ class Server:
             commands.EditMessage: Route(changes.edit),
             commands.DeleteMessage: Route(changes.delete),
             commands.MarkMessageRead: Route(changes.mark_read),
+            commands.AddReaction: Route(annotations.add_reaction),
+            commands.RemoveReaction: Route(annotations.remove_reaction),
+            commands.PinMessage: Route(annotations.pin),
+            commands.UnpinMessage: Route(annotations.unpin),
+            commands.GetPinnedMessages: Route(annotations.pinned, is_exclusive=True),
+            commands.GetConversations: Route(conversations.list, is_exclusive=True),
+            commands.DeleteConversation: Route(conversations.delete),
             commands.Typing: Route(self.typing.type),
             commands.GetOnlineUsers: Route(system.online_users),
         }
@@ -243,7 +268,7 @@ class Server:
             Codec(config.max_message_length), self.limits, self.answers, guest_routes, routes
         )
 
-    def _build_transport(self) -> None:
+    def _build_transport(self, tables: BackendTables) -> None:
         config = self._config
         endpoint = Endpoint(
             self._loop,
@@ -275,8 +300,15 @@ class Server:
             max_connections=config.max_connections,
             is_draining=lambda: self._is_draining,
         )
+        pages = api.make_routes(
+            self.authentication,
+            self.conversation_list,
+            Pictures(self.pool, tables, config.profile_picture_url_template),
+            self.users,
+            self.cipher,
+        )
         http = HttpServer(
-            monitoring.make_routes(health, self.metrics),
+            {**monitoring.make_routes(health, self.metrics), **pages},
             admit=self._admit_request,
             trusted_proxies=config.trusted_proxies,
             allowed_origins=config.allowed_origins,

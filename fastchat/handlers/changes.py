@@ -12,6 +12,7 @@ from fastchat.errors import (
     ServiceUnavailable,
     UserBlocked,
 )
+from fastchat.handlers.finding import Finder
 from fastchat.hub.sessions import Hub
 from fastchat.interfaces import Session
 from fastchat.protocol.commands import DeleteMessage, EditMessage, MarkMessageRead
@@ -23,9 +24,8 @@ from fastchat.protocol.events import (
 from fastchat.store.changes import Changes, Refusal
 from fastchat.store.cipher import Cipher, EncryptionFailed
 from fastchat.store.history import History
-from fastchat.store.messages import MessageRef
 from fastchat.store.read_marks import ReadMarks
-from fastchat.store.rooms import Room, Rooms
+from fastchat.store.rooms import Room
 
 _ERRORS: dict[Refusal, type[CommandError]] = {
     Refusal.NOT_FOUND: ResourceNotFound,
@@ -42,7 +42,7 @@ class MessageChanges:
         self,
         changes: Changes,
         marks: ReadMarks,
-        rooms: Rooms,
+        finder: Finder,
         history: History,
         cipher: Cipher,
         hub: Hub,
@@ -50,14 +50,16 @@ class MessageChanges:
         """Take the neighbours."""
         self._changes = changes
         self._marks = marks
-        self._rooms = rooms
+        self._finder = finder
         self._history = history
         self._cipher = cipher
         self._hub = hub
 
     async def edit(self, session: Session, command: EditMessage, now: float) -> bytes:
         """Replace the content of an own message."""
-        room, ref = await self._find(session, command.message_id, command.conversation_id)
+        room, ref = await self._finder.find_message(
+            session, command.message_id, command.conversation_id
+        )
         row = await self._history.fetch_message(room.room_id, ref.seq)
         if row is None:
             raise ResourceNotFound
@@ -79,7 +81,9 @@ class MessageChanges:
 
     async def delete(self, session: Session, command: DeleteMessage, now: float) -> bytes:
         """Erase an own message for everyone, or hide one from oneself."""
-        room, ref = await self._find(session, command.message_id, command.conversation_id)
+        room, ref = await self._finder.find_message(
+            session, command.message_id, command.conversation_id
+        )
         for_everyone = command.delete_for_everyone
         delete = (
             self._changes.delete_for_everyone if for_everyone else self._changes.remove_for_user
@@ -98,7 +102,9 @@ class MessageChanges:
 
     async def mark_read(self, session: Session, command: MarkMessageRead, now: float) -> bytes:
         """Mark a message and all before it as read."""
-        room, ref = await self._find(session, command.message_id, command.conversation_id)
+        room, ref = await self._finder.find_message(
+            session, command.message_id, command.conversation_id
+        )
         marked = await self._marks.mark(room, ref, session.user_id)
         if isinstance(marked, Refusal):
             raise _ERRORS[marked]
@@ -106,17 +112,6 @@ class MessageChanges:
         if marked.moved:
             self._publish(room, payload, session)
         return payload
-
-    async def _find(
-        self, session: Session, message_id: str, conversation_id: str | None
-    ) -> tuple[Room, MessageRef]:
-        ref = await self._history.resolve(message_id)
-        room = None if ref is None else await self._rooms.find_by_room_id(ref.room_id)
-        if ref is None or room is None or not room.has_member(session.user_id):
-            raise ResourceNotFound
-        if conversation_id not in (None, room.conversation_id):
-            raise ResourceNotFound
-        return room, ref
 
     def _publish(self, room: Room, payload: bytes, session: Session) -> None:
         self._hub.publish((room.user1_id, room.user2_id), payload, session.connection)

@@ -1,11 +1,23 @@
-"""What ``start_conversation`` and ``get_private_messages`` mean."""
+"""What starting, listing, reading and deleting conversations means."""
 
 from fastchat.errors import ResourceNotFound, UserBlocked, ValidationError
+from fastchat.handlers.finding import Finder
 from fastchat.handlers.rows import RowEncoder
 from fastchat.hub.sessions import Hub
 from fastchat.interfaces import Session
-from fastchat.protocol.commands import GetPrivateMessages, StartConversation
+from fastchat.protocol.commands import (
+    DeleteConversation,
+    GetConversations,
+    GetPrivateMessages,
+    StartConversation,
+)
+from fastchat.protocol.conversation_events import (
+    encode_conversation,
+    encode_conversation_deleted,
+    encode_conversations,
+)
 from fastchat.protocol.events import encode_conversation_started, encode_private_messages
+from fastchat.store.conversation_list import ConversationList
 from fastchat.store.history import History
 from fastchat.store.relations import Relations
 from fastchat.store.rooms import Room, Rooms, conversation_id_of
@@ -23,11 +35,15 @@ class Conversations:
         history: History,
         users: Users,
         relations: Relations,
+        conversation_list: ConversationList,
+        finder: Finder,
         encoder: RowEncoder,
         hub: Hub,
     ) -> None:
         """Take the neighbours."""
         self._rooms = rooms
+        self._list = conversation_list
+        self._finder = finder
         self._history = history
         self._users = users
         self._relations = relations
@@ -81,6 +97,37 @@ class Conversations:
             has_more=page.has_more,
             is_forward=command.after is not None,
         )
+
+    async def list(self, session: Session, command: GetConversations, now: float) -> bytes:
+        """List the user's conversations, the newest first."""
+        before = None
+        if command.before is not None:
+            before = (await self._finder.find_room(session, command.before)).room_id
+        page = await self._list.page(session.user_id, command.limit, before)
+        entries = []
+        for entry in page.entries:
+            other_id = entry.room.other(session.user_id)
+            (last_message,) = await self._encoder.encode(entry.room, [entry.last_message])
+            entries.append(
+                encode_conversation(
+                    entry.room.conversation_id,
+                    await self._users.find(other_id),
+                    other_id,
+                    last_message,
+                    entry.unread_count,
+                    entry.seq,
+                    entry.rev,
+                )
+            )
+        return encode_conversations(entries, limit=command.limit, has_more=page.has_more)
+
+    async def delete(self, session: Session, command: DeleteConversation, now: float) -> bytes:
+        """Hide what the conversation holds now from the user; a new message brings it back."""
+        room = await self._finder.find_room(session, command.conversation_id)
+        await self._list.hide(room, session.user_id)
+        payload = encode_conversation_deleted(room.conversation_id)
+        self._hub.publish((session.user_id,), payload, session.connection)
+        return payload
 
     async def _find(self, session: Session, command: GetPrivateMessages) -> Room | None:
         """Return the conversation that is asked for, None when it has not begun."""

@@ -257,7 +257,7 @@ class Messages:
             row = await self._history.fetch_message(room.room_id, seq)
             if row is None:
                 raise ServiceUnavailable
-            message = self._encoder.encode_row(room, row, session.user.username)
+            (message,) = await self._encoder.encode(room, [row])
         except CommandError as error:
             self._answers.refuse(session.connection, error, command.request_id)
         except Exception as error:

@@ -1,6 +1,8 @@
 """Stored messages as the wire shows them. Hot path."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+
+import orjson
 
 from fastchat.protocol.events import encode_message
 from fastchat.store.cipher import Cipher, Undecryptable
@@ -26,21 +28,32 @@ class RowEncoder:
         Raises:
             ServiceUnavailable: the database did not answer.
         """
+        reactions = [orjson.loads(row.reactions) if row.reactions else () for row in rows]
+        user_ids = {row.sender_id for row in rows}
+        user_ids.update(user_id for pairs in reactions for user_id, _ in pairs)
         names = {}
-        for user_id in {row.sender_id for row in rows}:
+        for user_id in user_ids:
             user = await self._users.find(user_id)
             # One whom nobody knows any more is called by his id.
             names[user_id] = user_id if user is None else user.username
-        return [self.encode_row(room, row, names[row.sender_id]) for row in rows]
+        return [
+            self._encode_row(room, row, pairs, names)
+            for row, pairs in zip(rows, reactions, strict=True)
+        ]
 
-    def encode_row(self, room: Room, row: MessageRow, username: str) -> bytes:
-        """Encode one message of a sender with this name."""
+    def _encode_row(
+        self,
+        room: Room,
+        row: MessageRow,
+        reactions: Sequence[tuple[str, str]],
+        names: Mapping[str, str],
+    ) -> bytes:
         return encode_message(
             message_id=row.message_id(room.room_id),
             conversation_id=room.conversation_id,
             sender_id=row.sender_id,
             recipient_id=room.other(row.sender_id),
-            username=username,
+            username=names[row.sender_id],
             content="" if row.is_deleted else self._open(row, room.conversation_id),
             created_at=row.created_at,
             seq=row.seq,
@@ -49,7 +62,12 @@ class RowEncoder:
             reply_to=row.reply_to,
             client_message_id=row.client_message_id,
             edited_at=row.edited_at,
+            reactions=[
+                {"userId": user_id, "username": names[user_id], "reaction": reaction}
+                for user_id, reaction in reactions
+            ],
             is_deleted=row.is_deleted,
+            is_pinned=row.is_pinned,
         )
 
     def _open(self, row: MessageRow, conversation_id: str) -> str:

@@ -15,6 +15,7 @@ from msgspec import Meta, Struct
 from fastchat.errors import ValidationError
 
 MOST_PER_PAGE = 200
+MAX_REACTION = 16  # code points
 LAST_OFFSET = 2**53 - 1  # JSON readers keep whole numbers up to here exact; it is sent back
 
 # Lengths are Unicode code points. A conversation id names two users, each of whose characters may
@@ -145,6 +146,65 @@ class DeleteMessage(Command, tag="delete_message"):
     delete_for_everyone: bool = True
 
 
+class AddReaction(Command, tag="add_reaction"):
+    """React to a message; the same reaction once more takes it back."""
+
+    SPELLINGS: ClassVar[dict[str, str]] = {"emoji": "reaction"}
+
+    message_id: MessageId
+    reaction: Annotated[str, Meta(min_length=1, max_length=MAX_REACTION)]
+    conversation_id: ConversationId | None = None
+
+    def check(self, max_message_length: int) -> None:
+        """Refuse white space."""
+        if not self.reaction.strip():
+            raise ValidationError("The field 'reaction' is empty.", field="reaction")
+
+
+class RemoveReaction(Command, tag="remove_reaction"):
+    """Take one's reaction back."""
+
+    message_id: MessageId
+    conversation_id: ConversationId | None = None
+
+
+class PinMessage(Command, tag="pin_message"):
+    """Pin a message to its conversation."""
+
+    message_id: MessageId
+    conversation_id: ConversationId
+
+
+class UnpinMessage(Command, tag="unpin_message"):
+    """Undo a pin."""
+
+    message_id: MessageId
+    conversation_id: ConversationId
+
+
+class GetPinnedMessages(Command, tag="get_pinned_messages"):
+    """Ask for the pinned messages of a conversation."""
+
+    conversation_id: ConversationId
+
+
+class DeleteConversation(Command, tag="delete_conversation"):
+    """Hide what a conversation holds now from oneself."""
+
+    conversation_id: ConversationId
+
+
+class GetConversations(Command, tag="get_conversations"):
+    """Ask for one's conversations, the newest first; ``before`` is the last one of a page."""
+
+    limit: Limit = 50
+    before: ConversationId | None = None
+
+    def check(self, max_message_length: int) -> None:
+        """Take a limit that is too large as the largest."""
+        self.limit = min(self.limit, MOST_PER_PAGE)
+
+
 class Typing(Command, tag="typing"):
     """Say that one is writing, or not any more."""
 
@@ -188,6 +248,13 @@ COMMANDS: tuple[type[Command], ...] = (
     MarkMessageRead,
     EditMessage,
     DeleteMessage,
+    AddReaction,
+    RemoveReaction,
+    PinMessage,
+    UnpinMessage,
+    GetPinnedMessages,
+    DeleteConversation,
+    GetConversations,
     Typing,
 )
 TYPE_SPELLINGS = {

@@ -240,6 +240,7 @@ def encode_message(
     client_message_id: str | None = None,
     edited_at: float | None = None,
     is_deleted: bool = False,
+    is_pinned: bool = False,
     reactions: Sequence[Any] = _NO_REACTIONS,
 ) -> bytes:
     """Encode one ``message`` object, to be embedded in events; ``username`` is the sender's.
@@ -264,6 +265,8 @@ def encode_message(
         fields["clientMessageId"] = client_message_id
     if edited_at is not None:
         fields["editedAt"] = iso_time(edited_at)
+    if is_pinned:
+        fields["isPinned"] = True
     if is_deleted:
         fields["isDeleted"] = True
     return _dumps(fields)

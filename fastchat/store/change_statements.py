@@ -63,10 +63,15 @@ WITH fence AS MATERIALIZED (
         encryption_iv = c.encryption_iv, encryption_scheme = c.encryption_scheme,
         is_encrypted = CASE WHEN c.is_deletion THEN m.is_encrypted ELSE c.content IS NULL END,
         edited_at = CASE WHEN c.is_deletion THEN m.edited_at ELSE now() END,
+        pinned_at = CASE WHEN c.is_deletion THEN NULL ELSE m.pinned_at END,
         is_deleted = c.is_deletion, updated_at = now(), changed_rev = a.rev_before + c.rank
     FROM numbered c JOIN advanced a USING (room_id)
     WHERE m.room_id = c.room_id AND m.seq = c.seq
       AND m.room_id = ANY ($4::bigint[]) AND m.seq = ANY ($5::bigint[])
+), erased AS (
+    DELETE FROM chat_reactions x USING numbered c
+    WHERE c.is_deletion AND x.room_id = c.room_id AND x.seq = c.seq
+      AND x.room_id = ANY ($4::bigint[]) AND x.seq = ANY ($5::bigint[])
 )
 UPDATE lane_commits SET batch_no = $2 + 1, committed_at = now(), answer = (
     SELECT array_agg(j.verdict::bigint ORDER BY j.ord)

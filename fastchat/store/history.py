@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 # A page of 200 long messages is large; few of them travel together.
 PAGES_PER_QUERY = 16
+MOST_PINNED = 200  # messages in one list
 FEW = 100  # messages that are skipped one by one
 
 IS_READ = "m.is_read OR m.seq <= coalesce({read_seq}, 0)"
@@ -121,6 +122,21 @@ CROSS JOIN LATERAL (
 ) m
 """
 
+# Few messages are pinned, and they have an index of their own.
+PINNED = f"""
+SELECT {MESSAGE_COLUMNS}, {
+    IS_READ.format(read_seq=READ_BY.format(room="k.room_id", whose="<> m.sender_id"))
+}
+FROM (SELECT $1::bigint AS room_id, $2::text AS user_id) k CROSS JOIN LATERAL (
+    SELECT m.* FROM chat_messages m
+    WHERE m.room_id = k.room_id AND m.pinned_at IS NOT NULL AND NOT m.is_deleted
+      AND m.seq > {HIDDEN_SEQ}
+      AND NOT EXISTS (SELECT FROM message_removals x
+          WHERE x.user_id = k.user_id AND x.room_id = k.room_id AND x.seq = m.seq)
+    ORDER BY m.seq DESC LIMIT {MOST_PINNED}
+) m ORDER BY m.seq
+"""
+
 OLD_IDS = """
 SELECT message_id, room_id, seq FROM chat_messages
 WHERE message_id = ANY ($1::text[]) AND message_id IS NOT NULL
@@ -201,6 +217,17 @@ class History:
             ServiceUnavailable: the database did not answer.
         """
         return await self.page(room_id, user_id, limit)
+
+    async def pinned(self, room_id: int, user_id: str) -> list[MessageRow]:
+        """Return the newest pinned messages that the user sees, the oldest first.
+
+        Raises:
+            ServiceUnavailable: the database did not answer.
+        """
+        rows = await self._pool.fetch(
+            PINNED, room_id, user_id, timeout=self._deadline, name="pinned"
+        )
+        return [MessageRow._make(row) for row in rows]
 
     async def resolve(self, message_id: str) -> MessageRef | None:
         """Return where the id of a message points, or None when no message can have it.

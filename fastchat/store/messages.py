@@ -16,7 +16,8 @@ class MessageRow(NamedTuple):
     """One stored message, still sealed. Times are epoch seconds.
 
     ``rev`` is that of the last change of the message. ``old_id`` is only in rows of the previous
-    server. ``is_read``: the recipient has read it.
+    server. ``reactions``: JSON, a list of pairs of user id and reaction, the oldest first.
+    ``is_read``: the recipient has read it.
     """
 
     seq: int
@@ -33,6 +34,8 @@ class MessageRow(NamedTuple):
     encryption_iv: str | None
     encryption_scheme: str | None
     is_deleted: bool
+    is_pinned: bool
+    reactions: str | None
     is_read: bool
 
     def message_id(self, room_id: int) -> str:
@@ -41,11 +44,15 @@ class MessageRow(NamedTuple):
 
 
 # In the order of MessageRow, without is_read. A float costs half of a timestamp to decode, and the
-# wire needs no more.
+# wire needs no more. A reaction is a change of its message, so most messages need no look at them.
 MESSAGE_COLUMNS = """m.seq, coalesce(m.changed_rev, m.rev), date_part('epoch', m.created_at),
     date_part('epoch', m.edited_at), m.message_id, m.sender_id, m.reply_to, m.client_message_id,
     m.is_encrypted, m.content, m.encrypted_content, m.encryption_iv, m.encryption_scheme,
-    m.is_deleted"""
+    m.is_deleted, m.pinned_at IS NOT NULL,
+    CASE WHEN m.changed_rev IS NOT NULL THEN (
+        SELECT json_agg(json_build_array(e.user_id, e.reaction) ORDER BY e.reacted_at, e.user_id)
+        FROM chat_reactions e WHERE e.room_id = m.room_id AND e.seq = m.seq
+    )::text END"""
 
 
 class MessageRef(NamedTuple):

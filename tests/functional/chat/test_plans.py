@@ -48,6 +48,11 @@ async def use_every_command(chat):
         {"type": "get_private_messages", "conversationId": sent["message"]["conversationId"]},
         {"type": "get_online_users"},
         {"type": "edit_message", "messageId": message_id, "content": "edited"},
+        {"type": "add_reaction", "messageId": message_id, "reaction": "!"},
+        {"type": "pin_message", "messageId": message_id, "conversationId": "conv_1_2"},
+        {"type": "get_pinned_messages", "conversationId": "conv_1_2"},
+        {"type": "get_conversations"},
+        {"type": "delete_conversation", "conversationId": "conv_1_2"},
     ):
         await alice.request(recipientId="2", **command)
     await alice.send(type="typing", recipientId="2", isTyping=True)

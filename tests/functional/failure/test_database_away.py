@@ -114,6 +114,13 @@ async def questions(server):
             {"type": "delete_message", "deleteForEveryone": for_everyone} | old
             for for_everyone in (True, False)
         ],
+        commands.AddReaction: [{"type": "add_reaction", "reaction": "+1"} | old],
+        commands.RemoveReaction: [{"type": "remove_reaction"} | old],
+        commands.PinMessage: [{"type": "pin_message"} | old | room],
+        commands.UnpinMessage: [{"type": "unpin_message"} | old | room],
+        commands.GetPinnedMessages: [{"type": "get_pinned_messages"} | room],
+        commands.GetConversations: [{"type": "get_conversations"}],
+        commands.DeleteConversation: [{"type": "delete_conversation"} | room],
         commands.Typing: [{"type": "typing", "recipientId": "22", "isTyping": True}],
     }
 

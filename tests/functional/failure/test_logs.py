@@ -29,6 +29,7 @@ async def say_everything(server):
 
         sent = await ask(type="send_private_message", recipientId="32", content=TEXT)
         own = {"messageId": sent["messageId"]}
+        room = {"conversationId": sent["message"]["conversationId"]}
         used.add("typing")
         await alice.send(type="typing", recipientId="32", isTyping=True)
         await bob.expect("user_typing")
@@ -39,7 +40,14 @@ async def say_everything(server):
             await ask(type="get_online_users"),
             await ask(type="edit_message", content=f"other {TEXT}", **own),
             await ask(type="mark_message_read", **own),
+            await ask(type="add_reaction", reaction=TEXT[:16], **own),
+            await ask(type="remove_reaction", **own),
+            await ask(type="pin_message", **own, **room),
+            await ask(type="get_pinned_messages", **room),
+            await ask(type="unpin_message", **own, **room),
+            await ask(type="get_conversations"),
             await ask(type="delete_message", **own),
+            await ask(type="delete_conversation", **room),
             await ask(type="ping"),
             await ask(type="test"),
             await ask(type="authenticate", token=tokens[0]),

@@ -10,7 +10,7 @@ import pytest
 
 from fastchat.auth import revocation
 from fastchat.errors import AuthFailed, CommandError, RateLimited
-from fastchat.protocol import codes, events
+from fastchat.protocol import codes, conversation_events, events
 from fastchat.protocol.codec import Codec
 from fastchat.protocol.commands import COMMANDS, TYPE_SPELLINGS
 from tests.unit.protocol.test_events import BOB, NOW, message
@@ -20,6 +20,9 @@ PAGE = (ROOT / "docs/protocol.md").read_text("utf-8")
 EXAMPLES = [json.loads(text) for text in re.findall(r"```json\n(.*?)```", PAGE, re.DOTALL)]
 TAGS = {command.__struct_config__.tag for command in COMMANDS}
 MESSAGE = message(reply_to="7-1", client_message_id="c", edited_at=NOW, is_deleted=True)
+
+
+CONVERSATION = conversation_events.encode_conversation("conv_1_2", BOB, "2", MESSAGE, 1, 3, 4)
 
 
 def every_error():
@@ -63,11 +66,27 @@ EVENTS = {
     "encode_message_deleted": lambda encode: encode("7-3", "conv_1_2", 5),
     "encode_user_typing": lambda encode: encode(BOB, True, "conv_1_2"),
 }
-ENCODED = [json.loads(call(getattr(events, name))) for name, call in EVENTS.items()]
+CONVERSATION_EVENTS = {
+    "encode_reaction_added": lambda encode: encode("7-3", "conv_1_2", BOB, "+1", 5),
+    "encode_reaction_removed": lambda encode: encode("7-3", "conv_1_2", "2", 5),
+    "encode_message_pinned": lambda encode: encode("7-3", "conv_1_2", "2", 5),
+    "encode_pinned_messages": lambda encode: encode("conv_1_2", [MESSAGE]),
+    "encode_conversation_deleted": lambda encode: encode("conv_1_2"),
+    "encode_conversations": lambda encode: encode([CONVERSATION], limit=1, has_more=False),
+}
+UNPINNED = conversation_events.encode_message_pinned("7-3", "conv_1_2", "2", 5, is_pinned=False)
+ENCODED = [
+    *(json.loads(call(getattr(events, name))) for name, call in EVENTS.items()),
+    *(
+        json.loads(call(getattr(conversation_events, name)))
+        for name, call in CONVERSATION_EVENTS.items()
+    ),
+    json.loads(UNPINNED),
+]
 # What an event may leave out.
 OPTIONAL = {
     *("field", "retryAfter", "requiresAuth", "requestId", "errorId", "rev"),
-    *("clientMessageId", "duplicate", "editedAt", "isDeleted"),
+    *("clientMessageId", "duplicate", "editedAt", "isDeleted", "isPinned"),
 }
 
 
@@ -88,11 +107,17 @@ def fits(example, event):
     )
 
 
-def test_every_function_that_encodes_an_event_is_looked_at():
-    found = {
-        name for name, _ in inspect.getmembers(events, inspect.isfunction) if name[:7] == "encode_"
+def encoders(module):
+    return {
+        name
+        for name, function in inspect.getmembers(module, inspect.isfunction)
+        if name[:7] == "encode_" and function.__module__ == module.__name__
     }
-    assert found == {*EVENTS, "encode_message"}
+
+
+def test_every_function_that_encodes_an_event_is_looked_at():
+    assert encoders(events) == {*EVENTS, "encode_message"}
+    assert encoders(conversation_events) == {*CONVERSATION_EVENTS, "encode_conversation"}
 
 
 @pytest.mark.parametrize("event", ENCODED, ids=lambda event: event["type"])
@@ -109,6 +134,7 @@ def test_every_command_has_an_example(name):
 def test_every_example_is_a_command_or_an_event_or_a_body(example):
     if "type" not in example:
         shapes = [{"id", "seq", "rev"}, {"status", "code", "details"}, {"status", "uptime"}]
+        shapes += [{"status", "timestamp", "items"}, {"status", "timestamp", "conversations"}]
         assert any(shape <= set(example) for shape in shapes)
     elif example["type"] in TAGS:
         command = Codec(10_000).decode(json.dumps(example).encode())
