@@ -21,6 +21,7 @@ from fastchat.handlers.annotations import MessageAnnotations
 from fastchat.handlers.answers import Answers
 from fastchat.handlers.authentication import Authentication
 from fastchat.handlers.changes import MessageChanges
+from fastchat.handlers.delivery import Delivery
 from fastchat.handlers.finding import Finder
 from fastchat.handlers.history import Conversations
 from fastchat.handlers.messages import Messages
@@ -41,6 +42,7 @@ from fastchat.store.cipher import Cipher, KeyRing
 from fastchat.store.contacts import Contacts
 from fastchat.store.conversation_list import ConversationList
 from fastchat.store.history import History
+from fastchat.store.memberships import Memberships
 from fastchat.store.pictures import Pictures
 from fastchat.store.pool import Pool
 from fastchat.store.read_marks import ReadMarks
@@ -131,6 +133,7 @@ class Server:
         await self.writer.stop(max(0.0, deadline - self._loop.time()))
         await self.messages.drain(max(0.0, deadline - self._loop.time()))
         await self.dispatcher.drain(max(0.0, deadline - self._loop.time()))
+        await self.delivery.drain(max(0.0, deadline - self._loop.time()))
         await self.listener.stop(CloseCode.GOING_AWAY, "Server shutting down", timeout=CLOSE_TIME)
         if self._ticker is not None:
             self._ticker.cancel()
@@ -141,6 +144,7 @@ class Server:
             await asyncio.gather(self._watching, return_exceptions=True)
         await self.announcer.stop()
         await self.messages.stop()
+        await self.delivery.stop()
         await self.dispatcher.stop()
         # Look-ups whose answer nobody waits for any more.
         await self.pool.stop(CLOSE_TIME)
@@ -167,6 +171,7 @@ class Server:
         )
         self.rooms = Rooms(self.pool, tables)
         self.users = Users(self.pool, tables)
+        self.memberships = Memberships(self.pool)
         self.history = History(self.pool)
         self.relations = Relations(
             self.pool, tables, block_check_fail_open=config.block_check_fail_open
@@ -203,6 +208,7 @@ class Server:
         self.announcer = Announcer(routes, self.contacts, config.presence_scope)
         presence = Presence(config.offline_grace_period, self.announcer.announce)
         self.hub = Hub(routes, presence)
+        self.delivery = Delivery(self.hub, self.memberships)
         self.watch = RevocationWatch(
             self.users.fetch_revoked, self._end_session, interval=config.revocation_check_interval
         )
@@ -224,7 +230,7 @@ class Server:
             self.answers,
         )
         self.typing = TypingEvents(self.relations, self.hub)
-        finder = Finder(self.rooms, self.history)
+        finder = Finder(self.rooms, self.memberships, self.history)
         conversations = Conversations(
             self.rooms,
             self.history,
@@ -236,9 +242,11 @@ class Server:
             self.hub,
         )
         changes = MessageChanges(
-            self.changes, self.marks, finder, self.history, self.cipher, self.hub
+            self.changes, self.marks, finder, self.history, self.cipher, self.delivery
         )
-        annotations = MessageAnnotations(self.annotations, finder, self.history, encoder, self.hub)
+        annotations = MessageAnnotations(
+            self.annotations, finder, self.history, encoder, self.delivery
+        )
         system = System(self.contacts, self.hub)
         guest_routes: dict[type[commands.Command], GuestRoute] = {
             commands.Authenticate: GuestRoute(

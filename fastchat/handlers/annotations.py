@@ -1,9 +1,9 @@
 """What reactions and pins mean."""
 
-from fastchat.errors import ResourceNotFound, UserBlocked
+from fastchat.errors import PermissionDenied, ResourceNotFound, UserBlocked
+from fastchat.handlers.delivery import Delivery
 from fastchat.handlers.finding import Finder
 from fastchat.handlers.rows import RowEncoder
-from fastchat.hub.sessions import Hub
 from fastchat.interfaces import Session
 from fastchat.protocol.commands import (
     AddReaction,
@@ -22,7 +22,7 @@ from fastchat.store.annotations import Annotated, Annotations, Kind
 from fastchat.store.changes import Refusal
 from fastchat.store.history import History
 from fastchat.store.messages import MessageRef
-from fastchat.store.rooms import Room
+from fastchat.store.rooms import AnyRoom
 
 
 class MessageAnnotations:
@@ -34,14 +34,14 @@ class MessageAnnotations:
         finder: Finder,
         history: History,
         encoder: RowEncoder,
-        hub: Hub,
+        delivery: Delivery,
     ) -> None:
         """Take the neighbours."""
         self._annotations = annotations
         self._finder = finder
         self._history = history
         self._encoder = encoder
-        self._hub = hub
+        self._delivery = delivery
 
     async def add_reaction(self, session: Session, command: AddReaction, now: float) -> bytes:
         """React to a message, or take the same reaction back."""
@@ -51,7 +51,11 @@ class MessageAnnotations:
         done = await self._annotate(Kind.REACT, room, ref, session, command.reaction)
         if done.taken_back:
             payload = encode_reaction_removed(
-                command.message_id, room.conversation_id, session.user_id, done.rev
+                command.message_id,
+                room.conversation_id,
+                session.user_id,
+                done.rev,
+                is_group=room.is_group,
             )
         else:
             payload = encode_reaction_added(
@@ -60,6 +64,7 @@ class MessageAnnotations:
                 session.user,
                 command.reaction,
                 done.rev,
+                is_group=room.is_group,
             )
         return self._tell(room, session, payload, done)
 
@@ -70,7 +75,11 @@ class MessageAnnotations:
         )
         done = await self._annotate(Kind.UNREACT, room, ref, session)
         payload = encode_reaction_removed(
-            command.message_id, room.conversation_id, session.user_id, done.rev
+            command.message_id,
+            room.conversation_id,
+            session.user_id,
+            done.rev,
+            is_group=room.is_group,
         )
         return self._tell(room, session, payload, done)
 
@@ -86,7 +95,8 @@ class MessageAnnotations:
         """Show the pinned messages of a conversation."""
         room = await self._finder.find_room(session, command.conversation_id)
         rows = await self._history.pinned(room.room_id, session.user_id)
-        return encode_pinned_messages(room.conversation_id, await self._encoder.encode(room, rows))
+        messages = await self._encoder.encode(room, rows)
+        return encode_pinned_messages(room.conversation_id, messages, is_group=room.is_group)
 
     async def _pin(self, kind: Kind, session: Session, command: PinMessage | UnpinMessage) -> bytes:
         room, ref = await self._finder.find_message(
@@ -99,13 +109,14 @@ class MessageAnnotations:
             session.user_id,
             done.rev,
             is_pinned=kind is Kind.PIN,
+            is_group=room.is_group,
         )
         return self._tell(room, session, payload, done)
 
     async def _annotate(
         self,
         kind: Kind,
-        room: Room,
+        room: AnyRoom,
         ref: MessageRef,
         session: Session,
         reaction: str | None = None,
@@ -113,11 +124,13 @@ class MessageAnnotations:
         done = await self._annotations.annotate(kind, room, ref, session.user_id, reaction)
         if done is Refusal.BLOCKED:
             raise UserBlocked
+        if done is Refusal.NOT_ALLOWED:
+            raise PermissionDenied
         if isinstance(done, Refusal):
             raise ResourceNotFound
         return done
 
-    def _tell(self, room: Room, session: Session, payload: bytes, done: Annotated) -> bytes:
+    def _tell(self, room: AnyRoom, session: Session, payload: bytes, done: Annotated) -> bytes:
         if done.is_new:
-            self._hub.publish((room.user1_id, room.user2_id), payload, session.connection)
+            self._delivery.publish(room, payload, session.connection, group_rev=done.group_rev)
         return payload

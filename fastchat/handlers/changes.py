@@ -12,8 +12,8 @@ from fastchat.errors import (
     ServiceUnavailable,
     UserBlocked,
 )
+from fastchat.handlers.delivery import Delivery
 from fastchat.handlers.finding import Finder
-from fastchat.hub.sessions import Hub
 from fastchat.interfaces import Session
 from fastchat.protocol.commands import DeleteMessage, EditMessage, MarkMessageRead
 from fastchat.protocol.events import (
@@ -25,13 +25,13 @@ from fastchat.store.changes import Changes, Refusal
 from fastchat.store.cipher import Cipher, EncryptionFailed
 from fastchat.store.history import History
 from fastchat.store.read_marks import ReadMarks
-from fastchat.store.rooms import Room
 
 _ERRORS: dict[Refusal, type[CommandError]] = {
     Refusal.NOT_FOUND: ResourceNotFound,
     Refusal.NOT_AUTHOR: PermissionDenied,
     Refusal.BLOCKED: UserBlocked,
     Refusal.TOO_OLD: EditWindowExpired,
+    Refusal.NOT_ALLOWED: PermissionDenied,
 }
 
 
@@ -45,7 +45,7 @@ class MessageChanges:
         finder: Finder,
         history: History,
         cipher: Cipher,
-        hub: Hub,
+        delivery: Delivery,
     ) -> None:
         """Take the neighbours."""
         self._changes = changes
@@ -53,7 +53,7 @@ class MessageChanges:
         self._finder = finder
         self._history = history
         self._cipher = cipher
-        self._hub = hub
+        self._delivery = delivery
 
     async def edit(self, session: Session, command: EditMessage, now: float) -> bytes:
         """Replace the content of an own message."""
@@ -74,9 +74,14 @@ class MessageChanges:
         if isinstance(edited, Refusal):
             raise _ERRORS[edited]
         payload = encode_message_edited(
-            command.message_id, room.conversation_id, command.content, edited.edited_at, edited.rev
+            command.message_id,
+            room.conversation_id,
+            command.content,
+            edited.edited_at,
+            edited.rev,
+            is_group=room.is_group,
         )
-        self._publish(room, payload, session)
+        self._delivery.publish(room, payload, session.connection, group_rev=edited.group_rev)
         return payload
 
     async def delete(self, session: Session, command: DeleteMessage, now: float) -> bytes:
@@ -92,12 +97,15 @@ class MessageChanges:
         if isinstance(deleted, Refusal):
             raise _ERRORS[deleted]
         payload = encode_message_deleted(
-            command.message_id, room.conversation_id, deleted.rev if for_everyone else None
+            command.message_id,
+            room.conversation_id,
+            deleted.rev if for_everyone else None,
+            is_group=room.is_group,
         )
         if deleted.is_new and for_everyone:
-            self._publish(room, payload, session)
+            self._delivery.publish(room, payload, session.connection, group_rev=deleted.group_rev)
         elif deleted.is_new:
-            self._hub.publish((session.user_id,), payload, session.connection)
+            self._delivery.publish_to((session.user_id,), payload, session.connection)
         return payload
 
     async def mark_read(self, session: Session, command: MarkMessageRead, now: float) -> bytes:
@@ -108,10 +116,12 @@ class MessageChanges:
         marked = await self._marks.mark(room, ref, session.user_id)
         if isinstance(marked, Refusal):
             raise _ERRORS[marked]
-        payload = encode_message_read(command.message_id, room.conversation_id, session.user_id)
-        if marked.moved:
-            self._publish(room, payload, session)
+        payload = encode_message_read(
+            command.message_id, room.conversation_id, session.user_id, is_group=room.is_group
+        )
+        if marked.moved and room.is_group:
+            # It moves one's own unread count and nothing else.
+            self._delivery.publish_to((session.user_id,), payload, session.connection)
+        elif marked.moved:
+            self._delivery.publish(room, payload, session.connection)
         return payload
-
-    def _publish(self, room: Room, payload: bytes, session: Session) -> None:
-        self._hub.publish((room.user1_id, room.user2_id), payload, session.connection)

@@ -20,7 +20,7 @@ from fastchat.protocol.events import encode_conversation_started, encode_private
 from fastchat.store.conversation_list import ConversationList
 from fastchat.store.history import History
 from fastchat.store.relations import Relations
-from fastchat.store.rooms import Room, Rooms, conversation_id_of
+from fastchat.store.rooms import AnyRoom, Rooms, conversation_id_of
 from fastchat.store.users import Users
 
 NEWEST = 50  # messages that come with a conversation
@@ -129,7 +129,7 @@ class Conversations:
         self._hub.publish((session.user_id,), payload, session.connection)
         return payload
 
-    async def _find(self, session: Session, command: GetPrivateMessages) -> Room | None:
+    async def _find(self, session: Session, command: GetPrivateMessages) -> AnyRoom | None:
         """Return the conversation that is asked for, None when it has not begun."""
         conversation_id = command.conversation_id
         other_id = command.recipient_id
@@ -142,8 +142,8 @@ class Conversations:
                 )
             conversation_id = expected
         room = await self._rooms.find_by_conversation_id(conversation_id or "")
-        if room is not None and room.has_member(session.user_id):
-            return room
+        if room is not None and (room.is_group or room.has_member(session.user_id)):
+            return await self._finder.find_room(session, room.conversation_id)
         is_user = other_id not in (None, session.user_id) and await self._users.find(other_id or "")
         if room is None and is_user:
             return None

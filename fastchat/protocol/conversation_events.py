@@ -8,20 +8,26 @@ from typing import Any
 
 import orjson
 
-from fastchat.protocol.events import Person, cut_to_fit
+from fastchat.protocol.events import Person, cut_to_fit, name_room
 
 _dumps = orjson.dumps
 
 
 def encode_reaction_added(
-    message_id: str, conversation_id: str, user: Person, reaction: str, rev: int
+    message_id: str,
+    conversation_id: str,
+    user: Person,
+    reaction: str,
+    rev: int,
+    *,
+    is_group: bool = False,
 ) -> bytes:
     """Encode ``reaction_added``; it replaces another one of the same user."""
     return _dumps(
         {
             "type": "reaction_added",
             "messageId": message_id,
-            "conversationId": conversation_id,
+            **name_room(conversation_id, is_group),
             "reaction": {
                 "userId": user.user_id,
                 "username": user.username,
@@ -32,13 +38,15 @@ def encode_reaction_added(
     )
 
 
-def encode_reaction_removed(message_id: str, conversation_id: str, user_id: str, rev: int) -> bytes:
+def encode_reaction_removed(
+    message_id: str, conversation_id: str, user_id: str, rev: int, *, is_group: bool = False
+) -> bytes:
     """Encode ``reaction_removed``."""
     return _dumps(
         {
             "type": "reaction_removed",
             "messageId": message_id,
-            "conversationId": conversation_id,
+            **name_room(conversation_id, is_group),
             "userId": user_id,
             "rev": rev,
         }
@@ -46,26 +54,33 @@ def encode_reaction_removed(message_id: str, conversation_id: str, user_id: str,
 
 
 def encode_message_pinned(
-    message_id: str, conversation_id: str, pinned_by: str, rev: int, *, is_pinned: bool = True
+    message_id: str,
+    conversation_id: str,
+    pinned_by: str,
+    rev: int,
+    *,
+    is_pinned: bool = True,
+    is_group: bool = False,
 ) -> bytes:
     """Encode ``message_pinned`` or ``message_unpinned``; ``pinned_by`` is who did it."""
     return _dumps(
         {
             "type": "message_pinned" if is_pinned else "message_unpinned",
             "messageId": message_id,
-            "conversationId": conversation_id,
+            **name_room(conversation_id, is_group),
             "pinnedBy": pinned_by,
             "rev": rev,
         }
     )
 
 
-def encode_pinned_messages(conversation_id: str, messages: Sequence[bytes]) -> bytes:
+def encode_pinned_messages(
+    conversation_id: str, messages: Sequence[bytes], *, is_group: bool = False
+) -> bytes:
     """Encode ``pinned_messages``: the newest that fit into one reply, the oldest first."""
     return b"".join(
         (
-            b'{"type":"pinned_messages","conversationId":',
-            _dumps(conversation_id),
+            _dumps({"type": "pinned_messages", **name_room(conversation_id, is_group)})[:-1],
             b',"messages":[',
             b",".join(cut_to_fit(messages)),
             b"]}",

@@ -229,7 +229,7 @@ def encode_message(
     message_id: str,
     conversation_id: str,
     sender_id: str,
-    recipient_id: str,
+    recipient_id: str | None,
     username: str,
     content: str,
     created_at: float,
@@ -241,17 +241,21 @@ def encode_message(
     edited_at: float | None = None,
     is_deleted: bool = False,
     is_pinned: bool = False,
+    is_announcement: bool = False,
     reactions: Sequence[Any] = _NO_REACTIONS,
+    mentions: Sequence[Any] = _NO_REACTIONS,
 ) -> bytes:
     """Encode one ``message`` object, to be embedded in events; ``username`` is the sender's.
 
-    With ``is_deleted`` its content and reactions are left out, whatever was passed.
+    Without a recipient the conversation is a group.
+
+    With ``is_deleted`` its content, reactions and mentions are left out, whatever was passed.
     """
     fields: dict[str, Any] = {
         "id": message_id,
         "conversationId": conversation_id,
         "senderId": sender_id,
-        "recipientId": recipient_id,
+        "groupId" if recipient_id is None else "recipientId": recipient_id or conversation_id,
         "username": username,
         "content": "" if is_deleted else content,
         "timestamp": iso_time(created_at),
@@ -265,8 +269,12 @@ def encode_message(
         fields["clientMessageId"] = client_message_id
     if edited_at is not None:
         fields["editedAt"] = iso_time(edited_at)
+    if mentions and not is_deleted:
+        fields["mentions"] = mentions
     if is_pinned:
         fields["isPinned"] = True
+    if is_announcement:
+        fields["isAnnouncement"] = True
     if is_deleted:
         fields["isDeleted"] = True
     return _dumps(fields)
@@ -382,39 +390,56 @@ def cut_to_fit(messages: Sequence[bytes], *, keep_oldest: bool = False) -> Seque
     return messages[:count] if keep_oldest else messages[-count:]
 
 
-def encode_message_read(message_id: str, conversation_id: str, read_by: str) -> bytes:
+def name_room(conversation_id: str, is_group: bool) -> dict[str, str]:
+    """Return the fields that name a conversation; a group has its id twice."""
+    if is_group:
+        return {"conversationId": conversation_id, "groupId": conversation_id}
+    return {"conversationId": conversation_id}
+
+
+def encode_message_read(
+    message_id: str, conversation_id: str, read_by: str, *, is_group: bool = False
+) -> bytes:
     """Encode ``message_read``: this message and all before it were read by this user."""
     return _dumps(
         {
             "type": "message_read",
             "messageId": message_id,
-            "conversationId": conversation_id,
+            **name_room(conversation_id, is_group),
             "readBy": read_by,
         }
     )
 
 
 def encode_message_edited(
-    message_id: str, conversation_id: str, content: str, edited_at: float, rev: int
+    message_id: str,
+    conversation_id: str,
+    content: str,
+    edited_at: float,
+    rev: int,
+    *,
+    is_group: bool = False,
 ) -> bytes:
     """Encode ``message_edited``."""
     return _dumps(
         {
             "type": "message_edited",
             "messageId": message_id,
-            "conversationId": conversation_id,
+            **name_room(conversation_id, is_group),
             "message": {"id": message_id, "content": content, "editedAt": iso_time(edited_at)},
             "rev": rev,
         }
     )
 
 
-def encode_message_deleted(message_id: str, conversation_id: str, rev: int | None) -> bytes:
+def encode_message_deleted(
+    message_id: str, conversation_id: str, rev: int | None, *, is_group: bool = False
+) -> bytes:
     """Encode ``message_deleted``; without ``rev`` for oneself only, with it for everyone."""
     fields: dict[str, Any] = {
         "type": "message_deleted",
         "messageId": message_id,
-        "conversationId": conversation_id,
+        **name_room(conversation_id, is_group),
         "deleteForEveryone": rev is not None,
     }
     if rev is not None:

@@ -17,20 +17,28 @@ NOT_FOUND = 1
 BLOCKED = 3
 IS_SO_ALREADY = 5
 TAKEN_BACK = 6  # the same reaction once more
+GO_AGAIN = 7  # then nothing at all was done; see change_statements
+NOT_ALLOWED = 8
 
 _ANNOTATIONS = """
 WITH fence AS MATERIALIZED (
     SELECT lane_id FROM lane_commits WHERE lane_id = $1 AND batch_no = $2 FOR UPDATE
 ), given AS MATERIALIZED (
     SELECT * FROM unnest($3::bigint[], $4::bigint[], $5::text[], $6::text[], $7::integer[],
-        $8::text[] {block_arrays})
-        WITH ORDINALITY AS g (room_id, seq, old_id, user_id, kind, reaction {block_names}, ord)
+        $8::text[], $9::boolean[] {block_arrays})
+        WITH ORDINALITY AS g (room_id, seq, old_id, user_id, kind, reaction, is_group
+            {block_names}, ord)
+), seen AS MATERIALIZED (
+    SELECT room_id, group_rev FROM chat_rooms WHERE room_id = ANY ($3::bigint[])
 ), locked AS MATERIALIZED (
-    SELECT room_id, rev FROM chat_rooms
+    SELECT room_id, rev, group_rev FROM chat_rooms
     WHERE room_id = ANY ($3::bigint[]) AND EXISTS (SELECT FROM fence)
     ORDER BY room_id FOR NO KEY UPDATE
 ), targets AS MATERIALIZED (
-    SELECT g.ord, l.rev AS room_rev, t.is_deleted, t.is_pinned,
+    SELECT g.ord, l.rev AS room_rev, l.group_rev, t.is_deleted, t.is_pinned,
+        (SELECT s.group_rev FROM seen s WHERE s.room_id = g.room_id) AS seen_rev,
+        CASE WHEN g.is_group THEN (SELECT p.role FROM group_participants p
+            WHERE p.room_id = g.room_id AND p.user_id = g.user_id LIMIT 1) END AS role,
         (SELECT x.reaction FROM chat_reactions x
             WHERE x.room_id = g.room_id AND x.seq = g.seq AND x.user_id = g.user_id LIMIT 1
         ) AS reaction,
@@ -42,8 +50,12 @@ WITH fence AS MATERIALIZED (
         WHERE m.room_id = g.room_id AND m.seq = g.seq AND m.message_id IS NOT DISTINCT FROM g.old_id
         FOR NO KEY UPDATE) t
 ), judged AS MATERIALIZED (
-    SELECT g.*, t.room_rev, CASE
-        WHEN t.ord IS NULL OR t.is_deleted OR t.is_removed THEN 1
+    SELECT g.*, t.room_rev, t.group_rev, CASE
+        WHEN t.ord IS NULL THEN 1
+        WHEN g.is_group AND t.seen_rev <> t.group_rev THEN 7
+        WHEN g.is_group AND t.role IS NULL THEN 1
+        WHEN t.is_deleted OR t.is_removed THEN 1
+        WHEN g.kind IN (3, 4) AND t.role = 'member' THEN 8
         WHEN g.kind IN (1, 3) AND ({is_blocked}) THEN 3
         WHEN g.kind = 1 THEN CASE WHEN t.reaction = g.reaction THEN 6 ELSE 0 END
         WHEN g.kind = 2 THEN CASE WHEN t.reaction IS NULL THEN 5 ELSE 0 END
@@ -52,7 +64,7 @@ WITH fence AS MATERIALIZED (
     FROM given g LEFT JOIN targets t USING (ord)
 ), numbered AS MATERIALIZED (
     SELECT j.*, row_number() OVER (PARTITION BY j.room_id ORDER BY j.ord) AS rank
-    FROM judged j WHERE j.verdict IN (0, 6)
+    FROM judged j WHERE j.verdict IN (0, 6) AND NOT EXISTS (SELECT FROM judged WHERE verdict = 7)
 ), advanced AS (
     UPDATE chat_rooms r SET rev = r.rev + c.n
     FROM (SELECT room_id, max(rank) AS n FROM numbered GROUP BY room_id) c
@@ -79,6 +91,7 @@ WITH fence AS MATERIALIZED (
 UPDATE lane_commits SET batch_no = $2 + 1, committed_at = now(), answer = (
     SELECT array_agg(j.verdict::bigint ORDER BY j.ord)
         || array_agg(coalesce(a.rev_before + c.rank, j.room_rev, 0) ORDER BY j.ord)
+        || array_agg(coalesce(j.group_rev, 0) ORDER BY j.ord)
     FROM judged j LEFT JOIN numbered c USING (ord) LEFT JOIN advanced a ON a.room_id = c.room_id)
 FROM fence WHERE lane_commits.lane_id = fence.lane_id
 RETURNING lane_commits.answer
@@ -88,13 +101,14 @@ RETURNING lane_commits.answer
 def annotation_statement(blocks_id_type: str | None) -> str:
     """Return the statement for many of them, with the look at blocks where a type is given.
 
-    Parameters: lane, its number; then arrays: room, ``seq``, old id, user, kind, reaction; and,
-    with a type, the user and the other member in it.
+    Parameters: lane, its number; then arrays: room, ``seq``, old id, user, kind, reaction,
+    whether the room is a group; and, with a type, the user and the other member in it, or null in a
+    group.
     """
     arrays = names = ""
     is_blocked = "false"
     if blocks_id_type is not None:
-        arrays = f", $9::{blocks_id_type}[], $10::{blocks_id_type}[]"
+        arrays = f", $10::{blocks_id_type}[], $11::{blocks_id_type}[]"
         names = ", own_id, other_id"
         is_blocked = (
             "(SELECT true FROM blocked_relationships b "

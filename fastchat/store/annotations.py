@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fastchat.errors import ServiceUnavailable
 from fastchat.store import annotation_statements as statements
-from fastchat.store.changes import RETRY_BLOCKS, Refusal
+from fastchat.store.changes import RETRY_BLOCKS, Refusal, may_be_in, pairs_to_check
 from fastchat.store.fence import BLOCKS_UNREADABLE, Fence
 from fastchat.store.ids import to_native
 from fastchat.store.messages import MessageRef
@@ -21,7 +21,7 @@ from fastchat.store.work_queue import WorkQueue
 
 if TYPE_CHECKING:
     from fastchat.store.backend import BackendTables
-    from fastchat.store.rooms import Room
+    from fastchat.store.rooms import AnyRoom
     from fastchat.store.writer import MessageWriter
 
 MAX_BATCH = 128  # changes in one statement
@@ -42,19 +42,20 @@ class Annotated(NamedTuple):
     """Committed, at this ``rev``.
 
     ``is_new`` is false for what was so already, and nobody else is told. ``taken_back``: the same
-    reaction was there, and is gone now.
+    reaction was there, and is gone now. ``group_rev`` is that of the room.
     """
 
     rev: int
     is_new: bool = True
     taken_back: bool = False
+    group_rev: int = 0
 
 
 class _Annotation(NamedTuple):
     kind: Kind
     ref: MessageRef
     user_id: str
-    other_id: str
+    other_id: str | None  # None in a group
     reaction: str | None
 
 
@@ -93,7 +94,12 @@ class Annotations:
         self.fail_open = 0
 
     async def annotate(
-        self, kind: Kind, room: "Room", ref: MessageRef, user_id: str, reaction: str | None = None
+        self,
+        kind: Kind,
+        room: "AnyRoom",
+        ref: MessageRef,
+        user_id: str,
+        reaction: str | None = None,
     ) -> Annotated | Refusal:
         """Do one of the four; ``reaction`` belongs to ``REACT``.
 
@@ -101,10 +107,11 @@ class Annotations:
             ServiceUnavailable: nothing was done: the turn did not come in time, or blocks could
                 not be read and may not be passed over.
         """
-        if ref.room_id != room.room_id or not room.has_member(user_id):
+        if not may_be_in(room, ref, user_id):
             return Refusal.NOT_FOUND
         queue = self._queues[room.room_id % len(self._queues)]
-        return await queue.do(_Annotation(kind, ref, user_id, room.other(user_id), reaction))
+        other_id = None if room.is_group else room.other(user_id)
+        return await queue.do(_Annotation(kind, ref, user_id, other_id, reaction))
 
     async def _perform(
         self, fence: Fence, wanted: Sequence[_Annotation]
@@ -113,8 +120,8 @@ class Annotations:
         id_type = self._blocks_id_type
         if id_type is not None and self._clock() >= self._unchecked_until:
             arguments = _arguments(wanted)
-            arguments.append([to_native(one.user_id, id_type) for one in wanted])
-            arguments.append([to_native(one.other_id, id_type) for one in wanted])
+            for users in pairs_to_check(wanted):
+                arguments.append([to_native(user, id_type) for user in users])
             try:
                 return self._results(wanted, await fence.run(self._checked, arguments))
             except BLOCKS_UNREADABLE as error:
@@ -132,19 +139,28 @@ class Annotations:
     ) -> "list[_Result | Exception] | None":
         if answer is None:
             return None
+        count = len(wanted)
+        if statements.GO_AGAIN in answer[:count]:
+            return None
         results: list[_Result | Exception] = []
-        for verdict, rev in zip(answer[: len(wanted)], answer[len(wanted) :], strict=True):
+        for verdict, rev, group_rev in zip(
+            answer[:count], answer[count : 2 * count], answer[2 * count :], strict=True
+        ):
             if verdict in _REFUSALS:
                 self.refused += 1
                 results.append(_REFUSALS[verdict])
                 continue
             is_new = verdict != statements.IS_SO_ALREADY
             self.changed += is_new
-            results.append(Annotated(rev, is_new, verdict == statements.TAKEN_BACK))
+            results.append(Annotated(rev, is_new, verdict == statements.TAKEN_BACK, group_rev))
         return results
 
 
-_REFUSALS = {statements.NOT_FOUND: Refusal.NOT_FOUND, statements.BLOCKED: Refusal.BLOCKED}
+_REFUSALS = {
+    statements.NOT_FOUND: Refusal.NOT_FOUND,
+    statements.BLOCKED: Refusal.BLOCKED,
+    statements.NOT_ALLOWED: Refusal.NOT_ALLOWED,
+}
 
 
 def _arguments(wanted: Sequence[_Annotation]) -> list[Any]:
@@ -155,6 +171,7 @@ def _arguments(wanted: Sequence[_Annotation]) -> list[Any]:
         [one.user_id for one in wanted],
         [one.kind.value for one in wanted],
         [one.reaction for one in wanted],
+        [one.other_id is None for one in wanted],
     ]
 
 

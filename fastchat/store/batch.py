@@ -14,15 +14,16 @@ from typing import Protocol
 class NewMessage:
     """One message that is ready to be stored; either ``content`` or the encrypted columns.
 
-    ``user1_id`` and ``user2_id`` are the members of a conversation, in its own order.
+    ``user1_id`` and ``user2_id`` are the members of a conversation, in its own order; a message to
+    a group has neither them nor a recipient.
     """
 
     room_id: int
     conversation_id: str
-    user1_id: str
-    user2_id: str
+    user1_id: str | None
+    user2_id: str | None
     sender_id: str
-    recipient_id: str
+    recipient_id: str | None
     content: str | None
     encrypted_content: str | None
     encryption_iv: str | None
@@ -30,6 +31,13 @@ class NewMessage:
     client_message_id: str | None = None
     reply_to: str | None = None
     reply_seq: int | None = None
+    mentions: str | None = None
+    is_announcement: bool = False
+
+    @property
+    def is_group(self) -> bool:
+        """Whether the message goes to a group."""
+        return self.recipient_id is None
 
     @property
     def size(self) -> int:
@@ -44,12 +52,14 @@ class Reason(Enum):
     UNKNOWN_RECIPIENT = "unknown recipient"
     REPLY_MISSING = "reply missing"
     INVALID = "invalid"
+    NOT_MEMBER = "not a member"
+    NOT_ALLOWED = "not allowed"
     UNAVAILABLE = "unavailable"  # not known to be stored
 
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """Committed; ``created_at`` is epoch seconds.
+    """Committed; ``created_at`` is epoch seconds, ``group_rev`` that of the room.
 
     ``is_late``: the sender was already told ``UNAVAILABLE``. Others must still hear of the message.
     """
@@ -57,6 +67,7 @@ class Stored:
     seq: int
     rev: int
     created_at: float
+    group_rev: int = 0
     is_late: bool = False
 
 
@@ -106,6 +117,11 @@ class Batch:
 
     rooms: dict[int, list[Entry]]
     entries: list[Entry]
+
+    @property
+    def is_group(self) -> bool:
+        """Whether all of it goes to groups; otherwise nothing does."""
+        return self.entries[0].message.is_group
 
     def split(self) -> tuple["Batch", "Batch"]:
         """Return two halves, the earlier messages of a room in the first."""

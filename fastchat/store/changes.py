@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from fastchat.errors import ServiceUnavailable
 from fastchat.store import change_statements as statements
@@ -22,7 +22,7 @@ from fastchat.store.work_queue import WorkQueue
 if TYPE_CHECKING:
     from fastchat.store.backend import BackendTables
     from fastchat.store.pool import Pool
-    from fastchat.store.rooms import Room
+    from fastchat.store.rooms import AnyRoom
     from fastchat.store.writer import MessageWriter
 
 RETRY_BLOCKS = 30.0  # seconds until blocks that could not be read are tried again
@@ -38,14 +38,16 @@ class Refusal(Enum):
     NOT_AUTHOR = "not author"
     BLOCKED = "blocked"
     TOO_OLD = "too old"
+    NOT_ALLOWED = "not allowed"
 
 
 @dataclass(frozen=True, slots=True)
 class Edited:
-    """Committed; ``edited_at`` is epoch seconds."""
+    """Committed; ``edited_at`` is epoch seconds, ``group_rev`` that of the room."""
 
     rev: int
     edited_at: float
+    group_rev: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,7 @@ class Deleted:
 
     rev: int
     is_new: bool
+    group_rev: int = 0
 
 
 _REFUSALS = {
@@ -69,7 +72,7 @@ class _Change(NamedTuple):
 
     ref: MessageRef
     user_id: str
-    other_id: str
+    other_id: str | None  # None in a group
     sealed: SealedContent | None
 
 
@@ -126,7 +129,7 @@ class Changes:
         self.fail_open = 0
 
     async def edit(
-        self, room: "Room", ref: MessageRef, user_id: str, sealed: SealedContent
+        self, room: "AnyRoom", ref: MessageRef, user_id: str, sealed: SealedContent
     ) -> Edited | Refusal:
         """Replace the content of an own message, within the edit window.
 
@@ -143,9 +146,11 @@ class Changes:
         return result
 
     async def delete_for_everyone(
-        self, room: "Room", ref: MessageRef, user_id: str
+        self, room: "AnyRoom", ref: MessageRef, user_id: str
     ) -> Deleted | Refusal:
-        """Erase an own message; one's own that is erased already is answered as if done.
+        """Erase an own message, or as an admin any one of the group.
+
+        One that is erased already is answered as if done.
 
         Raises:
             ServiceUnavailable: the message was not deleted: the turn did not come in time.
@@ -155,14 +160,14 @@ class Changes:
         return result
 
     async def remove_for_user(
-        self, room: "Room", ref: MessageRef, user_id: str
+        self, room: "AnyRoom", ref: MessageRef, user_id: str
     ) -> Deleted | Refusal:
         """Hide a message from one user; one that he does not see already is answered as if done.
 
         Raises:
             ServiceUnavailable: the database did not answer.
         """
-        if not _belongs(room, ref, user_id):
+        if not may_be_in(room, ref, user_id):
             return Refusal.NOT_FOUND
         row = await self._pool.fetchrow(
             statements.REMOVE, *ref, user_id, timeout=self._deadline, name="removal"
@@ -170,12 +175,13 @@ class Changes:
         return Refusal.NOT_FOUND if row is None else Deleted(*row)
 
     async def _change(
-        self, room: "Room", ref: MessageRef, user_id: str, sealed: SealedContent | None
+        self, room: "AnyRoom", ref: MessageRef, user_id: str, sealed: SealedContent | None
     ) -> _Result:
-        if not _belongs(room, ref, user_id):
+        if not may_be_in(room, ref, user_id):
             return Refusal.NOT_FOUND
         queue = self._queues[room.room_id % len(self._queues)]
-        return await queue.do(_Change(ref, user_id, room.other(user_id), sealed))
+        other_id = None if room.is_group else room.other(user_id)
+        return await queue.do(_Change(ref, user_id, other_id, sealed))
 
     async def _perform(
         self, fence: Fence, changes: Sequence[_Change]
@@ -185,8 +191,8 @@ class Changes:
         id_type = self._blocks_id_type
         if edits and id_type is not None and self._clock() >= self._unchecked_until:
             arguments = self._arguments(changes)
-            for user in (_own_id, _other_id):
-                arguments.append([to_native(user(change), id_type) for change in changes])
+            for users in pairs_to_check(changes):
+                arguments.append([to_native(user, id_type) for user in users])
             try:
                 return self._results(changes, await fence.run(self._checked, arguments))
             except BLOCKS_UNREADABLE as error:
@@ -224,6 +230,7 @@ class Changes:
             [content and content.encrypted_content for content in sealed],
             [content and content.encryption_iv for content in sealed],
             [content and content.encryption_scheme for content in sealed],
+            [change.other_id is None for change in changes],
         ]
 
     def _results(
@@ -234,8 +241,14 @@ class Changes:
         count = len(changes)
         edited_at = answer[-1] / 1e6
         results: list[_Result | Exception] = []
-        for change, verdict, rev in zip(
-            changes, answer[:count], answer[count : 2 * count], strict=True
+        if statements.GO_AGAIN in answer[:count]:
+            return None
+        for change, verdict, rev, group_rev in zip(
+            changes,
+            answer[:count],
+            answer[count : 2 * count],
+            answer[2 * count : 3 * count],
+            strict=True,
         ):
             refusal = _REFUSALS.get(verdict)
             if refusal is not None:
@@ -244,23 +257,34 @@ class Changes:
                 continue
             self.changed += verdict == statements.GO_ON
             if change.sealed is None:
-                results.append(Deleted(rev, is_new=verdict == statements.GO_ON))
+                results.append(Deleted(rev, verdict == statements.GO_ON, group_rev))
             else:
-                results.append(Edited(rev, edited_at))
+                results.append(Edited(rev, edited_at, group_rev))
         return results
 
 
-def _belongs(room: "Room", ref: MessageRef, user_id: str) -> bool:
-    return ref.room_id == room.room_id and room.has_member(user_id)
+def may_be_in(room: "AnyRoom", ref: MessageRef, user_id: str) -> bool:
+    """Whether a message is in a room and the user may be; who is in a group statements decide."""
+    return ref.room_id == room.room_id and (room.is_group or room.has_member(user_id))
 
 
 def _message_of(change: _Change) -> tuple[int, int]:
     return change.ref.room_id, change.ref.seq
 
 
-def _own_id(change: _Change) -> str:
-    return change.user_id
+class BetweenTwo(Protocol):
+    """What one user does to another one's conversation with him; None: it is a group."""
+
+    @property
+    def user_id(self) -> str:
+        """Who does it."""
+
+    @property
+    def other_id(self) -> str | None:
+        """The other member."""
 
 
-def _other_id(change: _Change) -> str:
-    return change.other_id
+def pairs_to_check(changes: Sequence[BetweenTwo]) -> tuple[list[str | None], list[str | None]]:
+    """Return who must not block whom, as two columns; in a group blocks change nothing."""
+    own = [None if change.other_id is None else change.user_id for change in changes]
+    return own, [change.other_id for change in changes]

@@ -15,7 +15,7 @@ from fastchat.errors import ResourceNotFound
 from fastchat.store.history import IS_READ, READ_BY
 from fastchat.store.lookups import DEADLINE, BatchedLookup
 from fastchat.store.messages import LAST_SEQ, MESSAGE_COLUMNS, MessageRow
-from fastchat.store.rooms import Room
+from fastchat.store.rooms import AnyRoom, Room
 
 if TYPE_CHECKING:
     from fastchat.store.pool import Pool
@@ -88,8 +88,13 @@ ORDER BY k.position, c.last_at DESC, c.room_id DESC
 
 # Of two at once the later one wins: a position never goes back.
 HIDE = """
+WITH noted AS (
+    UPDATE room_members o SET changed_xid = pg_current_xact_id()
+    WHERE o.user_id = $2 AND o.room_id = $1 AND o.left_at IS NULL
+    RETURNING o.room_id
+)
 INSERT INTO conversation_removals AS c (user_id, room_id, hidden_seq)
-SELECT $2, r.room_id, r.seq FROM chat_rooms r WHERE r.room_id = $1
+SELECT $2, r.room_id, r.seq FROM chat_rooms r JOIN noted USING (room_id)
 ON CONFLICT (user_id, room_id) DO UPDATE
 SET hidden_seq = greatest(c.hidden_seq, excluded.hidden_seq), removed_at = excluded.removed_at
 RETURNING c.hidden_seq
@@ -156,7 +161,7 @@ class ConversationList:
         entries = await self.pages.get(key)
         return ConversationPage(entries[:limit], len(entries) > limit)
 
-    async def hide(self, room: Room, user_id: str) -> int:
+    async def hide(self, room: AnyRoom, user_id: str) -> int:
         """Hide what the conversation holds now from the user; return the ``seq`` of its end.
 
         A message that is stored later brings it back. What is hidden already stays so.
@@ -165,8 +170,6 @@ class ConversationList:
             ResourceNotFound: the user is not in this room, or there is none.
             ServiceUnavailable: the database did not answer; it may be hidden all the same.
         """
-        if not room.has_member(user_id):
-            raise ResourceNotFound
         row = await self._pool.fetchrow(
             HIDE, room.room_id, user_id, timeout=self._deadline, name="hide"
         )

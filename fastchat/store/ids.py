@@ -14,16 +14,18 @@ CANONICAL_MESSAGE_ID = re.compile(r"([1-9][0-9]{0,18})-([1-9][0-9]{0,18})", re.A
 NativeId = int | str | UUID
 
 
-def to_native(text: str, id_type: str) -> NativeId | None:
+def to_native(text: str | None, id_type: str) -> NativeId | None:
     """Return the value of an id in its column's type, or None when no row can have it.
 
     Args:
-        text: The id as on the wire.
+        text: The id as on the wire; None, where there is none.
         id_type: ``integer``, ``bigint``, ``text`` or ``uuid``.
 
     Raises:
         ValueError: another type.
     """
+    if text is None:
+        return None
     if id_type in INTEGER_BITS:
         if not CANONICAL_INTEGER.fullmatch(text):
             return None

@@ -10,11 +10,13 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
 
 from fastchat._speedups import LatencyHistogram
+from fastchat.store import group_send_statement as group_statements
 from fastchat.store import statements
 from fastchat.store.batch import (
     Batch,
@@ -43,12 +45,19 @@ MAX_RUNS = 20  # of one batch, for conflicts that another try solves
 # Messages up to which one statement each costs less than one for all
 # (benchmarks/test_batch_insert.py).
 FEW = 3
+MAX_GROUP_BATCH = 240  # messages; its answer of four values for each room must fit a page
 MAX_BATCH_SIZE = 4_000_000  # characters of text in one batch
 
 VERDICTS = {
     statements.BLOCKED: Reason.BLOCKED,
     statements.UNKNOWN_USER: Reason.UNKNOWN_RECIPIENT,
     statements.NO_ROOM: Reason.UNKNOWN_RECIPIENT,
+}
+
+GROUP_VERDICTS = {statements.NO_ROOM: Reason.NOT_MEMBER}
+RIGHTS = {
+    group_statements.NOT_MEMBER: Reason.NOT_MEMBER,
+    group_statements.NOT_ALLOWED: Reason.NOT_ALLOWED,
 }
 
 
@@ -78,7 +87,9 @@ class Lane:
         self._batch_sizes = batch_sizes
         self._fail_open = block_check_fail_open
         self._loop = asyncio.get_running_loop()
+        # Messages to groups have a statement of their own.
         self._pending: deque[Entry] = deque()
+        self._pending_groups: deque[Entry] = deque()
         self._running: Batch | None = None
         self._running_count = 0
         self._wake = asyncio.Event()
@@ -98,7 +109,7 @@ class Lane:
     @property
     def depth(self) -> int:
         """Messages that wait for their batch or their commit."""
-        return len(self._pending) + self._running_count
+        return len(self._pending) + len(self._pending_groups) + self._running_count
 
     @property
     def unknown_outcomes(self) -> int:
@@ -130,31 +141,38 @@ class Lane:
         self.fence.drop()
         for work in self._works:
             work.abandon()
-        for entry in [*(self._running.entries if self._running else ()), *self._pending]:
+        running = self._running.entries if self._running else ()
+        for entry in [*running, *self._pending, *self._pending_groups]:
             self._answer(entry, Refused(Reason.UNAVAILABLE))
         self._pending.clear()
+        self._pending_groups.clear()
 
     def append(self, entry: Entry) -> None:
         """Queue one message."""
-        self._pending.append(entry)
+        self._queue_of(entry).append(entry)
         self._wake.set()
         if self._reaper is None:
             self._reaper = self._loop.call_at(entry.deadline, self._reap)
+
+    def _queue_of(self, entry: Entry) -> deque[Entry]:
+        return self._pending_groups if entry.message.is_group else self._pending
 
     def _reap(self) -> None:
         """Tell the senders whose deadline has passed."""
         now = self._loop.time()
         self._reaper = None
-        while self._pending and self._pending[0].deadline <= now:
-            # Out of the queue first: what is answered so can never be stored.
-            self._answer(self._pending.popleft(), Refused(Reason.UNAVAILABLE))
+        for pending in (self._pending, self._pending_groups):
+            while pending and pending[0].deadline <= now:
+                # Out of the queue first: what is answered so can never be stored.
+                self._answer(pending.popleft(), Refused(Reason.UNAVAILABLE))
         running = self._running.entries if self._running else []
         for entry in running:
             if entry.deadline <= now and not entry.is_answered:
                 self._answer(entry, Refused(Reason.UNAVAILABLE))
         waiting = [entry.deadline for entry in running if not entry.is_answered]
-        if self._pending:
-            waiting.append(self._pending[0].deadline)
+        waiting += [
+            pending[0].deadline for pending in (self._pending, self._pending_groups) if pending
+        ]
         if waiting:
             self._reaper = self._loop.call_at(min(waiting), self._reap)
 
@@ -168,7 +186,7 @@ class Lane:
         if entry.is_answered:
             if not isinstance(outcome, Stored):
                 return
-            outcome = Stored(outcome.seq, outcome.rev, outcome.created_at, is_late=True)
+            outcome = replace(outcome, is_late=True)
         entry.is_answered = True
         if isinstance(outcome, Duplicate):
             self.duplicates += 1
@@ -181,20 +199,21 @@ class Lane:
 
     async def _run(self) -> None:
         while True:
-            if self._pending:
-                await self._run_batch()
+            for pending in (self._pending, self._pending_groups):
+                if pending:
+                    await self._run_batch(pending)
             for work in self._works:
                 if work.depth:
                     await self._run_work(work)
-            if self._pending or any(work.depth for work in self._works):
+            if self._pending or self._pending_groups or any(work.depth for work in self._works):
                 continue
             if self.is_stopping:
                 return
             self._wake.clear()
             await self._wake.wait()
 
-    async def _run_batch(self) -> None:
-        self._running = self._take()
+    async def _run_batch(self, pending: deque[Entry]) -> None:
+        self._running = self._take(pending)
         self._running_count = len(self._running.entries)
         started = self._loop.time()
         try:
@@ -216,11 +235,13 @@ class Lane:
             self.fence.renew()
             work.abandon()
 
-    def _take(self) -> Batch:
+    def _take(self, pending: deque[Entry]) -> Batch:
         entries: list[Entry] = []
         size = 0
-        while self._pending and len(entries) < self._max_batch and size < MAX_BATCH_SIZE:
-            entry = self._pending.popleft()
+        is_group = pending is self._pending_groups
+        most = min(self._max_batch, MAX_GROUP_BATCH) if is_group else self._max_batch
+        while pending and len(entries) < most and size < MAX_BATCH_SIZE:
+            entry = pending.popleft()
             size += entry.message.size
             entries.append(entry)
         return group(entries)
@@ -277,6 +298,8 @@ class Lane:
         return answer
 
     async def _run_statement(self, batch: Batch, check_blocks: bool) -> list[int] | None:
+        if batch.is_group:
+            return await self.fence.run(group_statements.GROUP_BATCH, _group_arguments(batch))
         single, many = self._queries[check_blocks]
         if len(batch.rooms) == len(batch.entries) <= FEW:
             return await self._run_singles(single, batch, check_blocks)
@@ -355,34 +378,48 @@ class Lane:
         unclear: list[Entry] = []
         for index, entries in enumerate(batch.rooms.values()):
             seq, rev, created = answer[index], answer[count + index], answer[2 * count + index]
+            group_rev = answer[3 * count + index] if batch.is_group else 0
             if seq > 0:
                 self.messages += len(entries)
                 before = len(entries) - 1
                 for rank, entry in enumerate(entries):
                     offset = before - rank
-                    self._answer(entry, Stored(seq - offset, rev - offset, created / 1e6))
+                    self._answer(
+                        entry, Stored(seq - offset, rev - offset, created / 1e6, group_rev)
+                    )
             elif seq == statements.LOOK_AGAIN:
                 unclear += entries
             else:
+                verdicts = GROUP_VERDICTS if batch.is_group else VERDICTS
                 for entry in entries:
-                    self._answer(entry, Refused(VERDICTS[seq]))
+                    self._answer(entry, Refused(verdicts[seq]))
         if unclear:
             # Before what came later, so that the order of a room stays that of arrival.
-            self._pending.extendleft(reversed(await self._look_again(unclear)))
+            rest = await self._look_again(unclear, batch.is_group)
+            self._queue_of(unclear[0]).extendleft(reversed(rest))
 
-    async def _look_again(self, entries: list[Entry]) -> list[Entry]:
-        """Answer the repeats and the replies to nothing of refused rooms; return the rest."""
+    async def _look_again(self, entries: list[Entry], is_group: bool) -> list[Entry]:
+        """Answer what is in the way in refused rooms; return the rest, which goes again.
+
+        In the way are repeats, replies to nothing, and in groups senders who may not send.
+        """
         messages = [entry.message for entry in entries]
-        rows = await self.fence.fetch(
-            statements.LOOK_UP,
+        columns: list[list[Any]] = [
             [message.room_id for message in messages],
             [message.sender_id for message in messages],
             [message.client_message_id for message in messages],
             [message.reply_seq for message in messages],
-        )
+        ]
+        query = statements.LOOK_UP
+        if is_group:
+            query = group_statements.GROUP_LOOK_UP
+            columns.append([message.is_announcement for message in messages])
+        rows = await self.fence.fetch(query, *columns)
         rest = []
-        for entry, (seq, has_reply) in zip(entries, rows, strict=True):
-            if seq is not None:
+        for entry, (seq, has_reply, *right) in zip(entries, rows, strict=True):
+            if right and right[0] in RIGHTS:
+                self._answer(entry, Refused(RIGHTS[right[0]]))
+            elif seq is not None:
                 for each in (entry, *entry.repeats):
                     each.repeats = []
                     self._answer(each, Duplicate(seq))
@@ -391,3 +428,25 @@ class Lane:
             elif not entry.is_answered:
                 rest.append(entry)
         return rest
+
+
+def _group_arguments(batch: Batch) -> list[Any]:
+    rooms = batch.rooms
+    messages = [entry.message for entry in batch.entries]
+    return [
+        list(rooms),
+        [len(entries) for entries in rooms.values()],
+        [entries[0].message.conversation_id for entries in rooms.values()],
+        [ord + 1 for ord, entries in enumerate(rooms.values()) for _ in entries],
+        [rank + 1 for entries in rooms.values() for rank in range(len(entries))],
+        [message.sender_id for message in messages],
+        [message.reply_to for message in messages],
+        [message.reply_seq for message in messages],
+        [message.client_message_id for message in messages],
+        [message.content for message in messages],
+        [message.encrypted_content for message in messages],
+        [message.encryption_iv for message in messages],
+        [message.encryption_scheme for message in messages],
+        [message.mentions for message in messages],
+        [message.is_announcement for message in messages],
+    ]

@@ -17,7 +17,8 @@ class MessageRow(NamedTuple):
 
     ``rev`` is that of the last change of the message. ``old_id`` is only in rows of the previous
     server. ``reactions``: JSON, a list of pairs of user id and reaction, the oldest first.
-    ``is_read``: the recipient has read it.
+    ``mentions``: JSON, a list of user ids, null in it meaning everyone. ``is_read``: the recipient
+    has read it.
     """
 
     seq: int
@@ -36,6 +37,8 @@ class MessageRow(NamedTuple):
     is_deleted: bool
     is_pinned: bool
     reactions: str | None
+    mentions: str | None
+    is_announcement: bool
     is_read: bool
 
     def message_id(self, room_id: int) -> str:
@@ -52,7 +55,8 @@ MESSAGE_COLUMNS = """m.seq, coalesce(m.changed_rev, m.rev), date_part('epoch', m
     CASE WHEN m.changed_rev IS NOT NULL THEN (
         SELECT json_agg(json_build_array(e.user_id, e.reaction) ORDER BY e.reacted_at, e.user_id)
         FROM chat_reactions e WHERE e.room_id = m.room_id AND e.seq = m.seq
-    )::text END"""
+    )::text END,
+    m.mentions, m.is_announcement"""
 
 
 class MessageRef(NamedTuple):

@@ -9,13 +9,13 @@ message after message.
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from fastchat.store.changes import Refusal
+from fastchat.store.changes import Refusal, may_be_in
 from fastchat.store.messages import MessageRef
 from fastchat.store.work_queue import WorkQueue
 
 if TYPE_CHECKING:
     from fastchat.store.fence import Fence
-    from fastchat.store.rooms import Room
+    from fastchat.store.rooms import AnyRoom
     from fastchat.store.writer import MessageWriter
 
 MAX_BATCH = 256  # marks in one statement
@@ -31,6 +31,9 @@ WITH fence AS MATERIALIZED (
               AND m.message_id IS NOT DISTINCT FROM g.old_id LIMIT 1) IS NOT NULL
         AND (SELECT true FROM message_removals x
             WHERE x.user_id = g.user_id AND x.room_id = g.room_id AND x.seq = g.seq LIMIT 1) IS NULL
+        AND (SELECT true FROM room_members o
+            WHERE o.user_id = g.user_id AND o.room_id = g.room_id AND o.left_at IS NULL LIMIT 1)
+            IS NOT NULL
         AS is_there
     FROM unnest($3::bigint[], $4::bigint[], $5::text[], $6::text[])
         WITH ORDINALITY AS g (room_id, seq, old_id, user_id, ord)
@@ -44,7 +47,7 @@ WITH fence AS MATERIALIZED (
         WHERE o.user_id = h.user_id AND o.room_id = h.room_id AND o.read_seq < h.seq
         FOR NO KEY UPDATE) o
 ), moved AS (
-    UPDATE room_members o SET read_seq = l.seq FROM locked l
+    UPDATE room_members o SET read_seq = l.seq, changed_xid = pg_current_xact_id() FROM locked l
     WHERE o.user_id = l.user_id AND o.room_id = l.room_id
       AND o.user_id = ANY ($6::text[]) AND o.room_id = ANY ($3::bigint[])
     RETURNING l.ord
@@ -87,13 +90,13 @@ class ReadMarks:
         self.marks = 0
         self.moved = 0
 
-    async def mark(self, room: "Room", ref: MessageRef, user_id: str) -> Marked | Refusal:
+    async def mark(self, room: "AnyRoom", ref: MessageRef, user_id: str) -> Marked | Refusal:
         """Mark a message and all before it as read.
 
         Raises:
             ServiceUnavailable: nothing was marked: the turn did not come in time.
         """
-        if ref.room_id != room.room_id or not room.has_member(user_id):
+        if not may_be_in(room, ref, user_id):
             return Refusal.NOT_FOUND
         return await self._queues[room.room_id % len(self._queues)].do(_Mark(ref, user_id))
 

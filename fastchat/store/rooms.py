@@ -1,10 +1,10 @@
-"""Conversations: from the text of an id to the room, and back.
+"""Conversations and groups: from the text of an id to the room, and back.
 
 A room never changes once it exists, so what was found is kept, bounded. Membership is what the row
-says; the text of an id proves nothing.
+says; the text of an id proves nothing. Who is in a group changes: ``memberships`` knows.
 """
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from fastchat.errors import ResourceNotFound, ServiceUnavailable
 from fastchat.store.cache import LruCache
@@ -27,6 +27,11 @@ class Room(NamedTuple):
     user1_id: str
     user2_id: str
 
+    @property
+    def is_group(self) -> Literal[False]:
+        """Whether members come and go."""
+        return False
+
     def has_member(self, user_id: str) -> bool:
         """Whether the user is one of the two."""
         return user_id in (self.user1_id, self.user2_id)
@@ -34,6 +39,21 @@ class Room(NamedTuple):
     def other(self, user_id: str) -> str:
         """Return the member who is not this one."""
         return self.user2_id if user_id == self.user1_id else self.user1_id
+
+
+class Group(NamedTuple):
+    """A group; its id is that of its conversation. One that was deleted has no members."""
+
+    room_id: int
+    conversation_id: str
+
+    @property
+    def is_group(self) -> Literal[True]:
+        """Whether members come and go."""
+        return True
+
+
+AnyRoom = Room | Group
 
 
 def conversation_id_of(one: str, other: str) -> str:
@@ -49,8 +69,23 @@ def _escape(user_id: str) -> str:
     return user_id.replace("%", "%25").replace("_", "%5F")
 
 
+FIND = """
+SELECT room_id, conversation_id, user1_id, user2_id FROM dm_conversations
+WHERE {conversation}
+UNION ALL
+SELECT room_id, group_id, NULL, NULL FROM chat_groups
+WHERE {group} AND deleted_at IS NULL
+"""
+FIND_BY_ROOM = FIND.format(
+    conversation="room_id = ANY ($1::bigint[])", group="room_id = ANY ($1::bigint[])"
+)
+FIND_BY_CONVERSATION = FIND.format(
+    conversation="conversation_id = ANY ($1::text[])", group="group_id = ANY ($1::text[])"
+)
+
+
 class Rooms:
-    """Finds and makes conversations."""
+    """Finds rooms, and makes conversations of two."""
 
     def __init__(
         self,
@@ -65,15 +100,15 @@ class Rooms:
         self._users_id_type = tables.id_type
         self._deadline = deadline
         self._open_query = open_query(tables.id_type)
-        self._by_conversation: LruCache[str, Room] = LruCache(rooms_kept)
-        self._by_room: LruCache[int, Room] = LruCache(rooms_kept)
+        self._by_conversation: LruCache[str, AnyRoom] = LruCache(rooms_kept)
+        self._by_room: LruCache[int, AnyRoom] = LruCache(rooms_kept)
         self.openings: BatchedLookup[tuple[str, str], Room | None] = BatchedLookup(
             self._open, max_batch=64, deadline=deadline
         )
-        self.lookups_by_room: BatchedLookup[int, Room | None] = BatchedLookup(
+        self.lookups_by_room: BatchedLookup[int, AnyRoom | None] = BatchedLookup(
             self._fetch_by_room, deadline=deadline
         )
-        self.lookups_by_conversation: BatchedLookup[str, Room | None] = BatchedLookup(
+        self.lookups_by_conversation: BatchedLookup[str, AnyRoom | None] = BatchedLookup(
             self._fetch_by_conversation, deadline=deadline
         )
 
@@ -82,7 +117,18 @@ class Rooms:
 
     def peek(self, one: str, other: str) -> Room | None:
         """Return the conversation of two users if it is in memory."""
-        return self._by_conversation.get(conversation_id_of(one, other))
+        room = self._by_conversation.get(conversation_id_of(one, other))
+        return room if isinstance(room, Room) else None
+
+    def peek_group(self, group_id: str) -> Group | None:
+        """Return the group with this id if it is in memory; it may have been deleted since."""
+        room = self._by_conversation.get(group_id)
+        return room if isinstance(room, Group) else None
+
+    def forget(self, room: AnyRoom) -> None:
+        """Drop a room that is no longer there."""
+        self._by_conversation.forget(room.conversation_id)
+        self._by_room.forget(room.room_id)
 
     async def open_conversation(self, user_id: str, other_id: str) -> Room:
         """Return the conversation of two users; make it when there is none.
@@ -98,16 +144,16 @@ class Rooms:
             raise ResourceNotFound
         return room
 
-    async def find_by_room_id(self, room_id: int) -> Room | None:
-        """Return the conversation with this number, or None.
+    async def find_by_room_id(self, room_id: int) -> AnyRoom | None:
+        """Return the conversation or group with this number, or None.
 
         Raises:
             ServiceUnavailable: the database did not answer.
         """
         return self._by_room.get(room_id) or await self.lookups_by_room.get(room_id)
 
-    async def find_by_conversation_id(self, conversation_id: str) -> Room | None:
-        """Return the conversation with this id, or None; it is not made.
+    async def find_by_conversation_id(self, conversation_id: str) -> AnyRoom | None:
+        """Return the conversation or group with this id, or None; it is not made.
 
         Raises:
             ServiceUnavailable: the database did not answer.
@@ -116,30 +162,24 @@ class Rooms:
             conversation_id
         )
 
-    def _remember(self, row: Any) -> Room:
-        room = Room(*row)
+    def _remember(self, row: Any) -> AnyRoom:
+        room = Group(*row[:2]) if row[2] is None else Room(*row)
         self._by_conversation.put(room.conversation_id, room)
         self._by_room.put(room.room_id, room)
         return room
 
-    async def _fetch_by_room(self, keys: list[int]) -> list[Room | None]:
-        found = await self._find("room_id = ANY ($1::bigint[])", keys)
-        rooms = {room.room_id: room for room in found}
+    async def _fetch_by_room(self, keys: list[int]) -> list[AnyRoom | None]:
+        rooms = {room.room_id: room for room in await self._find(FIND_BY_ROOM, keys)}
         return [rooms.get(key) for key in keys]
 
-    async def _fetch_by_conversation(self, keys: list[str]) -> list[Room | None]:
-        found = await self._find("conversation_id = ANY ($1::text[])", keys)
-        rooms = {room.conversation_id: room for room in found}
+    async def _fetch_by_conversation(self, keys: list[str]) -> list[AnyRoom | None]:
+        rooms = {
+            room.conversation_id: room for room in await self._find(FIND_BY_CONVERSATION, keys)
+        }
         return [rooms.get(key) for key in keys]
 
-    async def _find(self, condition: str, keys: list[Any]) -> list[Room]:
-        rows = await self._pool.fetch(
-            "SELECT room_id, conversation_id, user1_id, user2_id "
-            f"FROM dm_conversations WHERE {condition}",
-            keys,
-            timeout=self._deadline,
-            name="rooms",
-        )
+    async def _find(self, query: str, keys: list[Any]) -> list[AnyRoom]:
+        rows = await self._pool.fetch(query, keys, timeout=self._deadline, name="rooms")
         return [self._remember(row) for row in rows]
 
     async def _open(self, keys: list[tuple[str, str]]) -> list[Room | None]:
@@ -164,7 +204,9 @@ class Rooms:
             again = []
             for key, (is_known, *row) in zip(left, rows, strict=True):
                 if row[0] is not None:
-                    rooms[key] = self._remember(row)
+                    room = self._remember(row)
+                    assert isinstance(room, Room)
+                    rooms[key] = room
                 elif is_known:
                     again.append(key)
             if not again:

@@ -1,0 +1,136 @@
+"""Tells the members of a room of what happens in it, in the order of the calls. Hot path.
+
+A conversation has two members, for ever. Those of a group are read from memory, as of the
+``group_rev`` that the change came with; where memory is older, the events of this group wait until
+the list has been read again, and later ones behind them.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Collection, Iterable
+
+from fastchat.errors import ServiceUnavailable
+from fastchat.hub.sessions import Hub
+from fastchat.interfaces import Connection
+from fastchat.store.memberships import Memberships
+from fastchat.store.rooms import AnyRoom, Group
+
+PAUSE = 0.2  # seconds until a list that could not be read is asked for again
+
+
+class Delivery:
+    """Hands events to the connections of those concerned."""
+
+    def __init__(self, hub: Hub, memberships: Memberships) -> None:
+        """Take who is here and who is in which group."""
+        self._hub = hub
+        self._memberships = memberships
+        self._held: dict[int, deque[_Held]] = {}  # by room; a task reads its members
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def held(self) -> int:
+        """Events that wait until the members of their group are known."""
+        return sum(map(len, self._held.values()))
+
+    def publish(
+        self,
+        room: AnyRoom,
+        payload: bytes,
+        skip: Connection | None = None,
+        *,
+        group_rev: int = 0,
+        others: Collection[str] = (),
+    ) -> int:
+        """Send one event to every connection of a room's members.
+
+        Args:
+            room: Where it happened.
+            payload: The event, encoded.
+            skip: A connection that knows already.
+            group_rev: That of the room when it happened; of groups only.
+            others: Who is to know although he is no member any more.
+
+        Returns:
+            For how many connections it was queued by now.
+        """
+        if not isinstance(room, Group):
+            return self._hub.publish((room.user1_id, room.user2_id), payload, skip)
+        held = self._held.get(room.room_id)
+        members = self._memberships.peek(room.room_id, group_rev) if held is None else None
+        if members is not None:
+            return self._send(members, payload, skip, others)
+        event = _Held(payload, skip, group_rev, others)
+        if held is None:
+            # What is older must not be read by anybody meanwhile.
+            self._memberships.forget(room.room_id)
+            self._held[room.room_id] = deque((event,))
+            task = asyncio.get_running_loop().create_task(self._work_off(room.room_id))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        else:
+            held.append(event)
+        return 0
+
+    def publish_to(
+        self,
+        user_ids: Iterable[str],
+        payload: bytes,
+        skip: Connection | None = None,
+        *,
+        is_ephemeral: bool = False,
+    ) -> int:
+        """Send one event to every connection of some users; return to how many."""
+        return self._hub.publish(user_ids, payload, skip, is_ephemeral)
+
+    async def drain(self, timeout: float) -> None:
+        """Wait until what is held now has been sent."""
+        if self._tasks:
+            await asyncio.wait(set(self._tasks), timeout=timeout)
+
+    async def stop(self) -> None:
+        """Drop what is held."""
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _work_off(self, room_id: int) -> None:
+        """Read the members and send what waits for them, as long as anything does."""
+        held = self._held[room_id]
+        while held:
+            try:
+                found = await self._memberships.fetch_list(room_id)
+            except ServiceUnavailable:
+                # What happened is stored; whoever is connected still has to hear of it.
+                await asyncio.sleep(PAUSE)
+                continue
+            # A list that was read before somebody went is not good for what came after that.
+            while held and held[0].group_rev <= found.group_rev:
+                event = held.popleft()
+                self._send(found.user_ids, event.payload, event.skip, event.others)
+        del self._held[room_id]
+
+    def _send(
+        self,
+        members: Collection[str],
+        payload: bytes,
+        skip: Connection | None,
+        others: Collection[str],
+    ) -> int:
+        if others:
+            members = {*members, *others}
+        return self._hub.publish(members, payload, skip)
+
+
+class _Held:
+    """An event that waits for the members of its group."""
+
+    __slots__ = ("group_rev", "others", "payload", "skip")
+
+    def __init__(
+        self, payload: bytes, skip: Connection | None, group_rev: int, others: Collection[str]
+    ) -> None:
+        self.payload = payload
+        self.skip = skip
+        self.group_rev = group_rev
+        self.others = others
