@@ -7,6 +7,7 @@ import pytest
 
 from fastchat.errors import CommandError
 from fastchat.protocol.codec import BACKSLASH, Codec
+from fastchat.protocol.command import Bounds
 from fastchat.protocol.commands import SendPrivateMessage
 
 SEND = {
@@ -35,7 +36,7 @@ def payload_of(fields):
 
 @pytest.fixture
 def codec():
-    return Codec(max_message_length=10_000)
+    return Codec(Bounds(message_length=10_000, group_members=500))
 
 
 @pytest.mark.parametrize("name", VALID)

@@ -9,8 +9,8 @@ import pytest
 from fastchat.protocol.events import (
     encode_message,
     encode_message_sent,
+    encode_messages_page,
     encode_new_private_message,
-    encode_private_messages,
     with_request_id,
 )
 from fastchat.protocol.times import iso_time
@@ -85,7 +85,7 @@ def test_encode_event_with_a_fragment(benchmark):
 def test_encode_page_of_50(benchmark):
     messages = [encode()] * 50
     payload = benchmark(
-        encode_private_messages, "conv_1001_1002", messages, limit=50, offset=0, has_more=True
+        encode_messages_page, "conv_1001_1002", messages, limit=50, offset=0, has_more=True
     )
     assert len(json.loads(payload)["messages"]) == 50
 

@@ -16,7 +16,7 @@ from fastchat.errors import CommandError, Disconnect, ServiceUnavailable
 from fastchat.handlers.answers import Answers
 from fastchat.interfaces import Connection, Session, Window
 from fastchat.protocol.codec import Codec
-from fastchat.protocol.commands import Command
+from fastchat.protocol.command import Command
 
 DEADLINE = 5.0  # seconds; docs/protocol.md, "Answers"
 MOST_AT_ONCE = 32  # commands of one connection that wait for the database; then reading pauses

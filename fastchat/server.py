@@ -23,9 +23,11 @@ from fastchat.handlers.authentication import Authentication
 from fastchat.handlers.changes import MessageChanges
 from fastchat.handlers.delivery import Delivery
 from fastchat.handlers.finding import Finder
+from fastchat.handlers.group_messages import GroupMessages
 from fastchat.handlers.history import Conversations
 from fastchat.handlers.messages import Messages
 from fastchat.handlers.rows import RowEncoder
+from fastchat.handlers.sending import Neighbours
 from fastchat.handlers.system import Announcer, System
 from fastchat.handlers.typing import TypingEvents
 from fastchat.hub.presence import Presence
@@ -34,7 +36,13 @@ from fastchat.interfaces import Session
 from fastchat.protocol import commands
 from fastchat.protocol.codec import Codec
 from fastchat.protocol.codes import CloseCode
+from fastchat.protocol.command import Bounds, Command
 from fastchat.protocol.events import encode_server_draining, encode_server_full
+from fastchat.protocol.group_commands import (
+    GetGroupMessages,
+    SendAnnouncement,
+    SendGroupMessage,
+)
 from fastchat.store.annotations import Annotations
 from fastchat.store.backend import BackendTables
 from fastchat.store.changes import Changes
@@ -129,9 +137,9 @@ class Server:
         self.listener.close_accepting()
         self._announce_draining()
         # First what has yet to reach the writer, at last the repeats that it found.
-        await self.messages.drain(max(0.0, deadline - self._loop.time()))
+        await self._drain_sends(deadline)
         await self.writer.stop(max(0.0, deadline - self._loop.time()))
-        await self.messages.drain(max(0.0, deadline - self._loop.time()))
+        await self._drain_sends(deadline)
         await self.dispatcher.drain(max(0.0, deadline - self._loop.time()))
         await self.delivery.drain(max(0.0, deadline - self._loop.time()))
         await self.listener.stop(CloseCode.GOING_AWAY, "Server shutting down", timeout=CLOSE_TIME)
@@ -144,10 +152,15 @@ class Server:
             await asyncio.gather(self._watching, return_exceptions=True)
         await self.announcer.stop()
         await self.messages.stop()
+        await self.group_messages.stop()
         await self.delivery.stop()
         await self.dispatcher.stop()
         # Look-ups whose answer nobody waits for any more.
         await self.pool.stop(CLOSE_TIME)
+
+    async def _drain_sends(self, deadline: float) -> None:
+        for sending in (self.messages, self.group_messages):
+            await sending.drain(max(0.0, deadline - self._loop.time()))
 
     def _announce_draining(self) -> None:
         """Ask clients to come back, and not all at once."""
@@ -219,17 +232,17 @@ class Server:
         self.authentication = Authentication(
             TokenChecker(config.jwt_secret), self.users, self.limits, self.hub, self.watch
         )
+        neighbours = Neighbours(self.writer, self.history, self.cipher, encoder, self.answers)
         self.messages = Messages(
-            self.writer,
+            neighbours,
             self.rooms,
-            self.history,
             self.relations if tables.follows_id_type else None,
-            self.cipher,
-            encoder,
-            self.hub,
-            self.answers,
+            self.delivery,
         )
-        self.typing = TypingEvents(self.relations, self.hub)
+        self.group_messages = GroupMessages(
+            neighbours, self.rooms, self.memberships, self.users, self.delivery
+        )
+        self.typing = TypingEvents(self.relations, self.rooms, self.memberships, self.hub)
         finder = Finder(self.rooms, self.memberships, self.history)
         conversations = Conversations(
             self.rooms,
@@ -248,14 +261,14 @@ class Server:
             self.annotations, finder, self.history, encoder, self.delivery
         )
         system = System(self.contacts, self.hub)
-        guest_routes: dict[type[commands.Command], GuestRoute] = {
+        guest_routes: dict[type[Command], GuestRoute] = {
             commands.Authenticate: GuestRoute(
                 self.authentication.authenticate, is_counted=False, is_exclusive=True
             ),
             commands.Ping: GuestRoute(system.ping, is_counted=False),
             commands.Test: GuestRoute(system.test),
         }
-        routes: dict[type[commands.Command], Route] = {
+        routes: dict[type[Command], Route] = {
             commands.SendPrivateMessage: Route(self.messages.send, length=_content_length),
             commands.StartConversation: Route(conversations.start, is_exclusive=True),
             commands.GetPrivateMessages: Route(conversations.page, is_exclusive=True),
@@ -270,10 +283,17 @@ class Server:
             commands.GetConversations: Route(conversations.list, is_exclusive=True),
             commands.DeleteConversation: Route(conversations.delete),
             commands.Typing: Route(self.typing.type),
+            SendGroupMessage: Route(self.group_messages.send, length=_content_length),
+            SendAnnouncement: Route(self.group_messages.send, length=_content_length),
+            GetGroupMessages: Route(conversations.group_page, is_exclusive=True),
             commands.GetOnlineUsers: Route(system.online_users),
         }
         return Dispatcher(
-            Codec(config.max_message_length), self.limits, self.answers, guest_routes, routes
+            Codec(Bounds(config.max_message_length, config.max_group_members)),
+            self.limits,
+            self.answers,
+            guest_routes,
+            routes,
         )
 
     def _build_transport(self, tables: BackendTables) -> None:
@@ -366,5 +386,7 @@ class Server:
             self.rules.sweep(now)
 
 
-def _content_length(command: commands.SendPrivateMessage) -> int:
+def _content_length(
+    command: commands.SendPrivateMessage | SendGroupMessage | SendAnnouncement,
+) -> int:
     return len(command.content)

@@ -8,6 +8,7 @@ the list has been read again, and later ones behind them.
 import asyncio
 from collections import deque
 from collections.abc import Collection, Iterable
+from typing import NamedTuple
 
 from fastchat.errors import ServiceUnavailable
 from fastchat.hub.sessions import Hub
@@ -25,7 +26,7 @@ class Delivery:
         """Take who is here and who is in which group."""
         self._hub = hub
         self._memberships = memberships
-        self._held: dict[int, deque[_Held]] = {}  # by room; a task reads its members
+        self._held: dict[int, deque[_GroupEvent]] = {}  # by room; a task reads its members
         self._tasks: set[asyncio.Task[None]] = set()
 
     @property
@@ -41,6 +42,8 @@ class Delivery:
         *,
         group_rev: int = 0,
         others: Collection[str] = (),
+        only: Collection[str] | None = None,
+        without: str | None = None,
     ) -> int:
         """Send one event to every connection of a room's members.
 
@@ -50,6 +53,8 @@ class Delivery:
             skip: A connection that knows already.
             group_rev: That of the room when it happened; of groups only.
             others: Who is to know although he is no member any more.
+            only: The members of a group who are to know; None: all.
+            without: A member who is not to know.
 
         Returns:
             For how many connections it was queued by now.
@@ -57,10 +62,10 @@ class Delivery:
         if not isinstance(room, Group):
             return self._hub.publish((room.user1_id, room.user2_id), payload, skip)
         held = self._held.get(room.room_id)
+        event = _GroupEvent(payload, skip, group_rev, others, only, without)
         members = self._memberships.peek(room.room_id, group_rev) if held is None else None
         if members is not None:
-            return self._send(members, payload, skip, others)
-        event = _Held(payload, skip, group_rev, others)
+            return self._send(members, event)
         if held is None:
             # What is older must not be read by anybody meanwhile.
             self._memberships.forget(room.room_id)
@@ -106,31 +111,29 @@ class Delivery:
                 continue
             # A list that was read before somebody went is not good for what came after that.
             while held and held[0].group_rev <= found.group_rev:
-                event = held.popleft()
-                self._send(found.user_ids, event.payload, event.skip, event.others)
+                self._send(found.user_ids, held.popleft())
         del self._held[room_id]
 
-    def _send(
-        self,
-        members: Collection[str],
-        payload: bytes,
-        skip: Connection | None,
-        others: Collection[str],
-    ) -> int:
-        if others:
-            members = {*members, *others}
-        return self._hub.publish(members, payload, skip)
+    def _send(self, members: Collection[str], event: "_GroupEvent") -> int:
+        return self._hub.publish(event.receivers(members), event.payload, event.skip)
 
 
-class _Held:
-    """An event that waits for the members of its group."""
+class _GroupEvent(NamedTuple):
+    """An event and whom of a group it concerns."""
 
-    __slots__ = ("group_rev", "others", "payload", "skip")
+    payload: bytes
+    skip: Connection | None
+    group_rev: int
+    others: Collection[str]
+    only: Collection[str] | None
+    without: str | None
 
-    def __init__(
-        self, payload: bytes, skip: Connection | None, group_rev: int, others: Collection[str]
-    ) -> None:
-        self.payload = payload
-        self.skip = skip
-        self.group_rev = group_rev
-        self.others = others
+    def receivers(self, members: Collection[str]) -> Iterable[str]:
+        """Return who is to know, given who is a member."""
+        if self.only is not None:
+            members = [user_id for user_id in members if user_id in self.only]
+        if self.others:
+            members = {*members, *self.others}
+        if self.without is not None:
+            members = [user_id for user_id in members if user_id != self.without]
+        return members

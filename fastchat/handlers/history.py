@@ -16,7 +16,8 @@ from fastchat.protocol.conversation_events import (
     encode_conversation_deleted,
     encode_conversations,
 )
-from fastchat.protocol.events import encode_conversation_started, encode_private_messages
+from fastchat.protocol.events import encode_conversation_started, encode_messages_page
+from fastchat.protocol.group_commands import GetGroupMessages
 from fastchat.store.conversation_list import ConversationList
 from fastchat.store.history import History
 from fastchat.store.relations import Relations
@@ -74,13 +75,23 @@ class Conversations:
         room = await self._find(session, command)
         if room is None:
             # Nobody has written yet, but somebody might.
-            return encode_private_messages(
+            return encode_messages_page(
                 conversation_id_of(session.user_id, command.recipient_id or ""),
                 [],
                 limit=command.limit,
                 offset=command.offset,
                 has_more=False,
             )
+        return await self._page(room, session, command)
+
+    async def group_page(self, session: Session, command: GetGroupMessages, now: float) -> bytes:
+        """Show one page of a group."""
+        room, _ = await self._finder.find_group(session, command.group_id)
+        return await self._page(room, session, command)
+
+    async def _page(
+        self, room: AnyRoom, session: Session, command: GetPrivateMessages | GetGroupMessages
+    ) -> bytes:
         page = await self._history.page(
             room.room_id,
             session.user_id,
@@ -89,13 +100,14 @@ class Conversations:
             command.before,
             command.after,
         )
-        return encode_private_messages(
+        return encode_messages_page(
             room.conversation_id,
             await self._encoder.encode(room, page.messages),
             limit=command.limit,
             offset=command.offset,
             has_more=page.has_more,
             is_forward=command.after is not None,
+            is_group=isinstance(command, GetGroupMessages),
         )
 
     async def list(self, session: Session, command: GetConversations, now: float) -> bytes:

@@ -10,23 +10,35 @@ from fastchat.hub.typing import SILENCE, TypingStates
 from fastchat.interfaces import Session, User
 from fastchat.protocol.commands import Typing
 from fastchat.protocol.events import encode_user_typing
+from fastchat.store.memberships import Memberships
 from fastchat.store.relations import Relations
-from fastchat.store.rooms import conversation_id_of
+from fastchat.store.rooms import Group, Rooms, conversation_id_of
 
 
 class Writing(NamedTuple):
-    """Who writes to whom."""
+    """Who writes where: to another user, or to a group."""
 
     user_id: str
-    other_id: str
+    other_id: str | None
+    group: Group | None = None
 
 
 class TypingEvents:
     """Tells users who is writing to them."""
 
-    def __init__(self, relations: Relations, hub: Hub, *, silence: float = SILENCE) -> None:
-        """Take who knows blocks, who is here, and seconds after which a state is switched off."""
+    def __init__(
+        self,
+        relations: Relations,
+        rooms: Rooms,
+        memberships: Memberships,
+        hub: Hub,
+        *,
+        silence: float = SILENCE,
+    ) -> None:
+        """Take who knows blocks and groups, who is here, and seconds until states switch off."""
         self._relations = relations
+        self._rooms = rooms
+        self._memberships = memberships
         self._hub = hub
         self._loop = asyncio.get_running_loop()
         self._states = TypingStates[Writing](self._switch_off, silence)
@@ -36,7 +48,9 @@ class TypingEvents:
     def type(
         self, session: Session, command: Typing, now: float
     ) -> Coroutine[Any, Any, None] | None:
-        """Tell the other user; silently nobody, where one blocks the other or is not here."""
+        """Tell the other user or the group; silently nobody who may not know or is not here."""
+        if command.group_id is not None:
+            return self._tell_group(session, command.group_id, command.is_typing)
         other_id = command.recipient_id
         if other_id is None or other_id == session.user_id or not self._hub.is_here(other_id):
             return None
@@ -55,10 +69,26 @@ class TypingEvents:
 
     async def _tell(self, session: Session, key: Writing, is_typing: bool) -> None:
         try:
-            if await self._relations.blocks_between(*key):
+            if await self._relations.blocks_between(key.user_id, key.other_id or ""):
                 return
         except ServiceUnavailable:
             return  # it would be old news when the database is back
+        self._note(session, key, is_typing)
+
+    async def _tell_group(self, session: Session, group_id: str, is_typing: bool) -> None:
+        try:
+            group = await self._rooms.find_by_conversation_id(group_id)
+            if not isinstance(group, Group):
+                return
+            if await self._memberships.find(group.room_id, session.user_id) is None:
+                return
+            if self._memberships.peek(group.room_id) is None:
+                await self._memberships.fetch_list(group.room_id)
+        except ServiceUnavailable:
+            return
+        self._note(session, Writing(session.user_id, None, group), is_typing)
+
+    def _note(self, session: Session, key: Writing, is_typing: bool) -> None:
         if not session.connection.is_open:
             return
         if is_typing:
@@ -73,8 +103,16 @@ class TypingEvents:
         self._publish(key, self._users.pop(key), False)
 
     def _publish(self, key: Writing, user: User, is_typing: bool) -> None:
-        payload = encode_user_typing(user, is_typing, conversation_id_of(*key))
-        self._hub.publish((key.other_id,), payload, ephemeral=True)
+        if key.group is None:
+            other_id = key.other_id or ""
+            payload = encode_user_typing(user, is_typing, conversation_id_of(key.user_id, other_id))
+            self._hub.publish((other_id,), payload, ephemeral=True)
+            return
+        # A list that is being read again is not there; nobody misses this.
+        members = self._memberships.peek(key.group.room_id) or ()
+        payload = encode_user_typing(user, is_typing, key.group.conversation_id, is_group=True)
+        others = [user_id for user_id in members if user_id != key.user_id]
+        self._hub.publish(others, payload, ephemeral=True)
 
     def _arm(self) -> None:
         deadline = self._states.next_deadline

@@ -17,13 +17,8 @@ from typing import Any, NoReturn
 import msgspec
 
 from fastchat.errors import AuthRequired, CommandError, InvalidJson, UnknownType, ValidationError
-from fastchat.protocol.commands import (
-    BEFORE_SESSION,
-    COMMANDS,
-    ID_TYPES,
-    TYPE_SPELLINGS,
-    Command,
-)
+from fastchat.protocol.command import ID_TYPES, Bounds, Command
+from fastchat.protocol.commands import BEFORE_SESSION, COMMANDS, TYPE_SPELLINGS
 
 MOST_DIGITS = 200  # of a whole number that keeps its value; no id is that long
 MOST_SHOWN = 32  # characters of a key or type that an error repeats
@@ -57,9 +52,9 @@ class _Shape:
 class Codec:
     """Decodes commands; one object serves all connections."""
 
-    def __init__(self, max_message_length: int) -> None:
-        """Take the most characters of a message, without the white space around it."""
-        self._max_message_length = max_message_length
+    def __init__(self, bounds: Bounds) -> None:
+        """Take what the settings allow."""
+        self._bounds = bounds
         union: Any = reduce(or_, COMMANDS)
         self._decode = msgspec.json.Decoder[Command](union).decode
         self._shapes = {_tag(command_type): _shape(command_type) for command_type in COMMANDS}
@@ -85,7 +80,7 @@ class Codec:
         if BACKSLASH in payload and b"\\u0000" in payload:
             return self._decode_slowly(payload, has_session=True)
         try:
-            command.check(self._max_message_length)
+            command.check(self._bounds)
         except CommandError as error:
             error.request_id = command.request_id
             raise
@@ -141,7 +136,7 @@ class Codec:
             command = msgspec.convert(fields, shape.command_type)
         except msgspec.ValidationError as error:
             _refuse(str(error))
-        command.check(self._max_message_length)
+        command.check(self._bounds)
         return command
 
 

@@ -2,7 +2,8 @@
 
 These Structs are the one definition of what comes in on the wire, which says ``camelCase``.
 A command is decoded and validated in one step by ``codec``. What types cannot say is in ``check``.
-To add a command, write a Struct and name it in ``COMMANDS``; another spelling of a type or of a
+Those of groups are in modules of their own. To add a command, write a Struct and name it in
+``COMMANDS``; another spelling of a type or of a
 field goes into ``TYPE_SPELLINGS`` or ``SPELLINGS``.
 
 Source: docs/protocol.md, "Commands".
@@ -10,46 +11,25 @@ Source: docs/protocol.md, "Commands".
 
 from typing import Annotated, Any, ClassVar
 
-from msgspec import Meta, Struct
+from msgspec import Meta
 
 from fastchat.errors import ValidationError
-
-MOST_PER_PAGE = 200
-MAX_REACTION = 16  # code points
-LAST_OFFSET = 2**53 - 1  # JSON readers keep whole numbers up to here exact; it is sent back
-
-# Lengths are Unicode code points. A conversation id names two users, each of whose characters may
-# take three ("%5F").
-UserId = Annotated[str, Meta(min_length=1, max_length=128)]
-GroupId = Annotated[str, Meta(min_length=1, max_length=128)]
-MessageId = Annotated[str, Meta(min_length=1, max_length=64)]
-ConversationId = Annotated[str, Meta(min_length=1, max_length=800)]
-# Where an id is expected, a whole number is taken as its decimal text.
-ID_TYPES = (UserId, GroupId, MessageId, ConversationId)
-
-RequestId = Annotated[str, Meta(max_length=64)]
-Limit = Annotated[int, Meta(ge=1)]  # above MOST_PER_PAGE: MOST_PER_PAGE
-Offset = Annotated[int, Meta(ge=0)]
-
-
-# The conversation of a group is the group. A command where neither is required also has a field
-# `group_id`, in which any value fails, so that the codec looks closer and moves it.
-GROUP_SPELLING = {"groupId": "conversationId"}
-
-
-class Command(Struct, tag_field="type", rename="camel", kw_only=True):
-    """What every command may carry."""
-
-    SPELLINGS: ClassVar[dict[str, str]] = {}  # other names of fields, as on the wire
-
-    request_id: RequestId | None = None
-
-    def check(self, max_message_length: int) -> None:
-        """Refuse what the types cannot express, and bring values into their range.
-
-        Raises:
-            ValidationError: with the wire name of the field.
-        """
+from fastchat.protocol.command import (
+    GROUP_SPELLING,
+    LAST_OFFSET,
+    MAX_REACTION,
+    MOST_PER_PAGE,
+    Bounds,
+    Command,
+    ConversationId,
+    GroupId,
+    Limit,
+    MessageId,
+    Offset,
+    UserId,
+    check_content,
+)
+from fastchat.protocol.group_commands import GROUP_COMMANDS
 
 
 class Authenticate(Command, tag="authenticate"):
@@ -73,7 +53,7 @@ class GetOnlineUsers(Command, tag="get_online_users"):
 
     limit: Limit = MOST_PER_PAGE
 
-    def check(self, max_message_length: int) -> None:
+    def check(self, bounds: Bounds) -> None:
         """Take a limit that is too large as the largest."""
         self.limit = min(self.limit, MOST_PER_PAGE)
 
@@ -97,9 +77,9 @@ class SendPrivateMessage(Command, tag="send_private_message"):
     # The other spelling. Any value fails here, so that the codec looks closer and moves it.
     reply_to: None = None
 
-    def check(self, max_message_length: int) -> None:
+    def check(self, bounds: Bounds) -> None:
         """Refuse empty and too long content."""
-        check_content(self.content, max_message_length)
+        check_content(self.content, bounds.message_length)
 
 
 class GetPrivateMessages(Command, tag="get_private_messages"):
@@ -112,7 +92,7 @@ class GetPrivateMessages(Command, tag="get_private_messages"):
     before: int | None = None
     after: int | None = None
 
-    def check(self, max_message_length: int) -> None:
+    def check(self, bounds: Bounds) -> None:
         """Demand one of the two ids; take numbers that are too large as the largest."""
         if self.conversation_id is None and self.recipient_id is None:
             raise ValidationError(
@@ -142,9 +122,9 @@ class EditMessage(Command, tag="edit_message"):
     conversation_id: ConversationId | None = None
     group_id: None = None
 
-    def check(self, max_message_length: int) -> None:
+    def check(self, bounds: Bounds) -> None:
         """Refuse empty and too long content."""
-        check_content(self.content, max_message_length)
+        check_content(self.content, bounds.message_length)
 
 
 class DeleteMessage(Command, tag="delete_message"):
@@ -168,7 +148,7 @@ class AddReaction(Command, tag="add_reaction"):
     conversation_id: ConversationId | None = None
     group_id: None = None
 
-    def check(self, max_message_length: int) -> None:
+    def check(self, bounds: Bounds) -> None:
         """Refuse white space."""
         if not self.reaction.strip():
             raise ValidationError("The field 'reaction' is empty.", field="reaction")
@@ -222,7 +202,7 @@ class GetConversations(Command, tag="get_conversations"):
     limit: Limit = 50
     before: ConversationId | None = None
 
-    def check(self, max_message_length: int) -> None:
+    def check(self, bounds: Bounds) -> None:
         """Take a limit that is too large as the largest."""
         self.limit = min(self.limit, MOST_PER_PAGE)
 
@@ -234,28 +214,11 @@ class Typing(Command, tag="typing"):
     recipient_id: UserId | None = None
     group_id: GroupId | None = None
 
-    def check(self, max_message_length: int) -> None:
+    def check(self, bounds: Bounds) -> None:
         """Demand one of the two ids."""
         if self.recipient_id is None and self.group_id is None:
             raise ValidationError(
                 "The field 'recipientId' or 'groupId' is missing.", field="recipientId"
-            )
-
-
-def check_content(content: str, max_length: int) -> None:
-    """Refuse content that is empty or too long without the white space around it.
-
-    Raises:
-        ValidationError: neither is changed: content is stored as sent.
-    """
-    if not content or content.isspace():
-        raise ValidationError("The field 'content' is empty.", field="content")
-    if len(content) > max_length:
-        length = len(content.strip())
-        if length > max_length:
-            raise ValidationError(
-                f"The field 'content': expected at most {max_length} characters, got {length}.",
-                field="content",
             )
 
 
@@ -278,6 +241,7 @@ COMMANDS: tuple[type[Command], ...] = (
     DeleteConversation,
     GetConversations,
     Typing,
+    *GROUP_COMMANDS,
 )
 TYPE_SPELLINGS = {
     "auth": "authenticate",

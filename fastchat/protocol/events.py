@@ -19,6 +19,7 @@ _ENVELOPE_SIZE = 8192  # bytes kept free for what surrounds the messages of a re
 
 _dumps = orjson.dumps
 _NO_REACTIONS: tuple[()] = ()
+_PRIVATE_MESSAGES = b'{"type":"private_messages","conversationId":'
 
 
 class Person(Protocol):
@@ -318,7 +319,7 @@ def encode_new_private_message(message: bytes, message_id: str, conversation_id:
     )
 
 
-def encode_private_messages(
+def encode_messages_page(
     conversation_id: str,
     messages: Sequence[bytes],
     *,
@@ -326,11 +327,12 @@ def encode_private_messages(
     offset: int,
     has_more: bool,
     is_forward: bool = False,
+    is_group: bool = False,
 ) -> bytes:
-    """Encode ``private_messages``, cut to ``MAX_REPLY_SIZE``.
+    """Encode ``private_messages`` or ``group_messages``, cut to ``MAX_REPLY_SIZE``.
 
     Args:
-        conversation_id: The conversation.
+        conversation_id: The conversation, or the group.
         messages: Encoded messages, the oldest first.
         limit: As asked for; when the page was cut, the reply says how many there are instead, so
             that ``offset + limit`` is the next page.
@@ -338,6 +340,7 @@ def encode_private_messages(
         has_more: Whether there are more in the direction of reading.
         is_forward: Whether the page was read from old to new, so that its end may be cut off
             rather than its beginning.
+        is_group: Whether ``group_messages`` was asked for.
     """
     fitting = cut_to_fit(messages, keep_oldest=is_forward)
     is_cut = len(fitting) < len(messages)
@@ -348,7 +351,7 @@ def encode_private_messages(
     }
     return b"".join(
         (
-            b'{"type":"private_messages","conversationId":',
+            b'{"type":"group_messages","groupId":' if is_group else _PRIVATE_MESSAGES,
             _dumps(conversation_id),
             b',"messages":[',
             b",".join(fitting),
@@ -447,7 +450,9 @@ def encode_message_deleted(
     return _dumps(fields)
 
 
-def encode_user_typing(user: Person, is_typing: bool, conversation_id: str) -> bytes:
+def encode_user_typing(
+    user: Person, is_typing: bool, conversation_id: str, *, is_group: bool = False
+) -> bytes:
     """Encode ``user_typing``."""
     return _dumps(
         {
@@ -455,6 +460,6 @@ def encode_user_typing(user: Person, is_typing: bool, conversation_id: str) -> b
             "userId": user.user_id,
             "username": user.username,
             "isTyping": is_typing,
-            "conversationId": conversation_id,
+            **name_room(conversation_id, is_group),
         }
     )

@@ -9,9 +9,11 @@ import pytest
 
 from fastchat.protocol import commands
 from fastchat.protocol.commands import COMMANDS
+from fastchat.protocol.group_commands import GetGroupMessages, SendAnnouncement, SendGroupMessage
 from tests.functional.client import ChatClient
 from tests.functional.failure.load import Crowd
 from tests.functional.failure.process import token, until
+from tests.functional.grouping import GROUP, make_group
 from tests.functional.store.freezing import frozen
 
 USERS = ("11", "12", "13")
@@ -23,6 +25,7 @@ SOME = 150  # messages
 @pytest.fixture
 async def server(start, own_database):
     server = await start(NODE_ENV="production", DATABASE_URL=own_database)
+    await make_group(own_database, {"21": "owner", "22": "member"})
     yield server
     assert server.is_running
     assert not server.bugs()
@@ -83,12 +86,15 @@ async def test_messages_survive_a_restart_of_the_database(server, own_postgres):
 async def questions(server):
     """Store what the commands ask about; return some of each type, by its class."""
     async with await server.join(21) as author:
+        command = {"type": "send_group_message", "groupId": GROUP, "content": "before"}
+        assert (await author.request(**command))["type"] == "group_message_sent"
         sent = await author.request(
             type="send_private_message", recipientId="22", content="before", clientMessageId="b"
         )
     old = {"messageId": sent["messageId"]}
     room = {"conversationId": sent["message"]["conversationId"]}
     send = {"type": "send_private_message", "content": "meanwhile"}
+    group = {"groupId": GROUP, "content": "meanwhile"}
     return {
         commands.Authenticate: [{"type": "authenticate", "token": token(21)}],
         commands.Ping: [{"type": "ping"}],
@@ -121,6 +127,12 @@ async def questions(server):
         commands.GetPinnedMessages: [{"type": "get_pinned_messages"} | room],
         commands.GetConversations: [{"type": "get_conversations"}],
         commands.DeleteConversation: [{"type": "delete_conversation"} | room],
+        SendGroupMessage: [
+            {"type": "send_group_message", **group},
+            {"type": "send_group_message", **group, "content": "@everyone"},
+        ],
+        SendAnnouncement: [{"type": "send_announcement", **group}],
+        GetGroupMessages: [{"type": "get_group_messages", **group}],
         commands.Typing: [{"type": "typing", "recipientId": "22", "isTyping": True}],
     }
 

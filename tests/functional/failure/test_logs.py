@@ -8,15 +8,18 @@ import asyncpg
 from fastchat.protocol.commands import COMMANDS
 from tests.functional.client import ChatClient
 from tests.functional.failure.process import ENCRYPTION_KEY, SETTINGS, token, until
+from tests.functional.grouping import GROUP, make_group
 
 TEXT = "recognisable words"  # in every message
 RENAME = "ALTER TABLE chat_messages RENAME COLUMN {} TO {}"
 
 
-async def say_everything(server):
+async def say_everything(server, database):
     """Use every command, well and badly; return the tokens that were used."""
     tokens = [token(user_id) for user_id in (31, 32)]
     used = {"ping", "test", "authenticate"}
+    await make_group(database, {"31": "owner", "32": "member"})
+    group = {"groupId": GROUP}
     async with AsyncExitStack() as stack:
         alice, bob = [
             await stack.enter_async_context(await ChatClient.connect(server.url, each))
@@ -46,6 +49,9 @@ async def say_everything(server):
             await ask(type="get_pinned_messages", **room),
             await ask(type="unpin_message", **own, **room),
             await ask(type="get_conversations"),
+            await ask(type="send_group_message", content=f"{TEXT} @user32", **group),
+            await ask(type="send_announcement", content=TEXT, **group),
+            await ask(type="get_group_messages", **group),
             await ask(type="delete_message", **own),
             await ask(type="delete_conversation", **room),
             await ask(type="ping"),
@@ -105,7 +111,7 @@ async def test_no_log_holds_what_is_private_after_all_commands_and_a_bug(
     server = await start(
         NODE_ENV="production", LOG_LEVEL="debug", LOG_FORMAT="", DATABASE_URL=own_database
     )
-    tokens = await say_everything(server)
+    tokens = await say_everything(server, own_database)
     assert not server.bugs()
     error_ids = await meet_a_bug(server, own_database)
     bugs = server.bugs()

@@ -12,6 +12,7 @@ from fastchat.handlers.answers import Answers
 from fastchat.interfaces import Session
 from fastchat.protocol import commands
 from fastchat.protocol.codec import Codec
+from fastchat.protocol.command import Bounds
 
 DEADLINE = 0.05  # seconds
 TEXT = "a secret"
@@ -54,7 +55,7 @@ class Spine:
         self.limits = Limits(1000, commands_per_minute)
         self.handle = self.handle_page = lambda session, command, now: b'{"type":"done"}'
         self.dispatcher = Dispatcher(
-            Codec(100),
+            Codec(Bounds(100, 500)),
             self.limits,
             self.answers,
             {

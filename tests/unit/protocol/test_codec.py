@@ -4,6 +4,7 @@ import pytest
 
 from fastchat.errors import AuthRequired, CommandError, InvalidJson, UnknownType, ValidationError
 from fastchat.protocol.codec import Codec
+from fastchat.protocol.command import Bounds
 from fastchat.protocol.commands import (
     Authenticate,
     DeleteMessage,
@@ -24,7 +25,7 @@ PAGE = {"type": "get_private_messages", "recipientId": "2"}
 
 @pytest.fixture
 def codec():
-    return Codec(max_message_length=100)
+    return Codec(Bounds(message_length=100, group_members=500))
 
 
 def encode(fields, **more):

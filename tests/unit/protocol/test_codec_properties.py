@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from fastchat.errors import AuthRequired, InvalidJson, UnknownType, ValidationError
 from fastchat.protocol.codec import Codec
+from fastchat.protocol.command import Bounds
 
-CODEC = Codec(max_message_length=20)
+CODEC = Codec(Bounds(message_length=20, group_members=500))
 ABSENT = object()
 DIRTY = re.compile("[\0\ud800-\udfff]")
 

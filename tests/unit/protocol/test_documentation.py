@@ -10,8 +10,9 @@ import pytest
 
 from fastchat.auth import revocation
 from fastchat.errors import AuthFailed, CommandError, RateLimited
-from fastchat.protocol import codes, conversation_events, events
+from fastchat.protocol import codes, conversation_events, events, group_message_events
 from fastchat.protocol.codec import Codec
+from fastchat.protocol.command import Bounds
 from fastchat.protocol.commands import COMMANDS, TYPE_SPELLINGS
 from tests.unit.protocol.test_events import BOB, NOW, message
 
@@ -57,7 +58,7 @@ EVENTS = {
     "encode_user_offline": lambda encode: encode(BOB, NOW),
     "encode_message_sent": lambda encode: encode(MESSAGE, "7-3", "c", is_duplicate=True),
     "encode_new_private_message": lambda encode: encode(MESSAGE, "7-3", "conv_1_2"),
-    "encode_private_messages": lambda encode: encode(
+    "encode_messages_page": lambda encode: encode(
         "conv_1_2", [MESSAGE], limit=1, offset=0, has_more=False
     ),
     "encode_conversation_started": lambda encode: encode("conv_1_2", BOB, True, [MESSAGE]),
@@ -74,19 +75,38 @@ CONVERSATION_EVENTS = {
     "encode_conversation_deleted": lambda encode: encode("conv_1_2"),
     "encode_conversations": lambda encode: encode([CONVERSATION], limit=1, has_more=False),
 }
+GROUP_MESSAGE_EVENTS = {
+    "encode_group_message_sent": lambda encode: encode(MESSAGE, "9-3", "c", is_duplicate=True),
+    "encode_new_group_message": lambda encode: encode(MESSAGE, "9-3", "group_1"),
+    "encode_mentioned_in_group": lambda encode: encode(MESSAGE, "9-3", "group_1", BOB),
+}
+MODULES = {
+    events: EVENTS,
+    conversation_events: CONVERSATION_EVENTS,
+    group_message_events: GROUP_MESSAGE_EVENTS,
+}
 UNPINNED = conversation_events.encode_message_pinned("7-3", "conv_1_2", "2", 5, is_pinned=False)
 ENCODED = [
-    *(json.loads(call(getattr(events, name))) for name, call in EVENTS.items()),
     *(
-        json.loads(call(getattr(conversation_events, name)))
-        for name, call in CONVERSATION_EVENTS.items()
+        json.loads(call(getattr(module, name)))
+        for module, calls in MODULES.items()
+        for name, call in calls.items()
     ),
     json.loads(UNPINNED),
+    json.loads(
+        group_message_events.encode_group_message_sent(MESSAGE, "9-3", is_announcement=True)
+    ),
+    json.loads(
+        events.encode_messages_page(
+            "group_1", [MESSAGE], limit=1, offset=0, has_more=False, is_group=True
+        )
+    ),
 ]
 # What an event may leave out.
 OPTIONAL = {
     *("field", "retryAfter", "requiresAuth", "requestId", "errorId", "rev"),
     *("clientMessageId", "duplicate", "editedAt", "isDeleted", "isPinned"),
+    *("groupId", "recipientId", "mentions", "isAnnouncement"),
 }
 
 
@@ -118,6 +138,7 @@ def encoders(module):
 def test_every_function_that_encodes_an_event_is_looked_at():
     assert encoders(events) == {*EVENTS, "encode_message"}
     assert encoders(conversation_events) == {*CONVERSATION_EVENTS, "encode_conversation"}
+    assert encoders(group_message_events) == {*GROUP_MESSAGE_EVENTS}
 
 
 @pytest.mark.parametrize("event", ENCODED, ids=lambda event: event["type"])
@@ -137,7 +158,7 @@ def test_every_example_is_a_command_or_an_event_or_a_body(example):
         shapes += [{"status", "timestamp", "items"}, {"status", "timestamp", "conversations"}]
         assert any(shape <= set(example) for shape in shapes)
     elif example["type"] in TAGS:
-        command = Codec(10_000).decode(json.dumps(example).encode())
+        command = Codec(Bounds(10_000, 500)).decode(json.dumps(example).encode())
         known = {field.encode_name for field in command_fields(command)} | {"type"}
         assert set(example) <= known
     else:

@@ -225,12 +225,10 @@ def test_a_new_message_is_embedded_as_it_is():
 
 def test_a_page_has_its_messages_in_order():
     page = [message(seq=1), message(seq=2)]
-    event = json.loads(
-        events.encode_private_messages("c", page, limit=50, offset=100, has_more=True)
-    )
+    event = json.loads(events.encode_messages_page("c", page, limit=50, offset=100, has_more=True))
     assert [one["seq"] for one in event["messages"]] == [1, 2]
     assert event["pagination"] == {"limit": 50, "offset": 100, "hasMore": True}
-    event = json.loads(events.encode_private_messages("c", [], limit=5, offset=0, has_more=False))
+    event = json.loads(events.encode_messages_page("c", [], limit=5, offset=0, has_more=False))
     assert event == {
         "type": "private_messages",
         "conversationId": "c",
@@ -242,7 +240,7 @@ def test_a_page_has_its_messages_in_order():
 @pytest.mark.parametrize(("is_forward", "kept"), [(False, "newest"), (True, "oldest")])
 def test_a_page_too_large_is_cut_at_its_far_end(is_forward, kept):
     page = [message(seq=seq, content="x" * 10_000) for seq in range(1, 101)]
-    payload = events.encode_private_messages(
+    payload = events.encode_messages_page(
         "c", page, limit=100, offset=0, has_more=False, is_forward=is_forward
     )
     assert len(payload) <= events.MAX_REPLY_SIZE
@@ -326,7 +324,7 @@ def test_any_text_survives_in_every_place_that_is_joined_by_hand(text):
     assert sent["message"]["content"] == text
     new = json.loads(events.encode_new_private_message(inner, text, text))
     assert (new["messageId"], new["conversationId"]) == (text, text)
-    page = events.encode_private_messages(text, [inner], limit=1, offset=0, has_more=False)
+    page = events.encode_messages_page(text, [inner], limit=1, offset=0, has_more=False)
     assert json.loads(page)["conversationId"] == text
     started = json.loads(events.encode_conversation_started(text, BOB, False, [inner]))
     assert started["messages"][0]["content"] == text
