@@ -12,6 +12,7 @@ import asyncpg
 import pytest
 
 from benchmarks.reading import Reader
+from fastchat.store.backend import BackendTables
 from fastchat.store.conversation_list import MOST_UNREAD, ConversationList
 
 MOST = 10_000  # conversations of the user with the most
@@ -69,7 +70,7 @@ def reader(runner, database):
 
 
 def measure(benchmark, reader, user_id, **arguments):
-    conversations = ConversationList(reader.pool)
+    conversations = ConversationList(reader.pool, BackendTables(id_type="bigint"))
 
     def read():
         return reader.run(conversations.page(user_id, 50, **arguments))

@@ -10,6 +10,7 @@ import asyncpg
 import pytest
 
 from benchmarks.reading import Reader
+from fastchat.store.backend import BackendTables
 from fastchat.store.history import History
 
 MESSAGES = 100_000
@@ -77,7 +78,7 @@ def test_page(benchmark, reader, place, hidden):
                 "UPDATE chat_messages SET is_deleted = true WHERE room_id = 1 AND seq % 100 = 1"
             )
         )
-    history = History(reader.pool)
+    history = History(reader.pool, BackendTables(id_type="bigint"))
 
     def read():
         return reader.run(history.page(1, "1", 50, **PLACES[place]))

@@ -185,7 +185,7 @@ class Server:
         self.rooms = Rooms(self.pool, tables)
         self.users = Users(self.pool, tables)
         self.memberships = Memberships(self.pool)
-        self.history = History(self.pool)
+        self.history = History(self.pool, tables)
         self.relations = Relations(
             self.pool, tables, block_check_fail_open=config.block_check_fail_open
         )
@@ -203,7 +203,7 @@ class Server:
         self.annotations = Annotations(
             self.writer, tables, block_check_fail_open=config.block_check_fail_open
         )
-        self.conversation_list = ConversationList(self.pool)
+        self.conversation_list = ConversationList(self.pool, tables)
         keys = KeyRing(
             config.chat_encryption_key,
             config.chat_encryption_keys,
@@ -214,6 +214,7 @@ class Server:
             config.encryption_format,
             fallback_plaintext=config.encryption_fallback_plaintext,
         )
+        self.encoder = RowEncoder(self.cipher)
 
     def _build_hub(self) -> None:
         config = self._config
@@ -228,7 +229,7 @@ class Server:
 
     def _build_dispatcher(self, tables: BackendTables) -> Dispatcher:
         config = self._config
-        encoder = RowEncoder(self.cipher, self.users)
+        encoder = self.encoder
         self.authentication = Authentication(
             TokenChecker(config.jwt_secret), self.users, self.limits, self.hub, self.watch
         )
@@ -333,7 +334,7 @@ class Server:
             self.conversation_list,
             Pictures(self.pool, tables, config.profile_picture_url_template),
             self.users,
-            self.cipher,
+            self.encoder,
         )
         http = HttpServer(
             {**monitoring.make_routes(health, self.metrics), **pages},

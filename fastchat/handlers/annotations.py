@@ -95,7 +95,7 @@ class MessageAnnotations:
         """Show the pinned messages of a conversation."""
         room = await self._finder.find_room(session, command.conversation_id)
         rows = await self._history.pinned(room.room_id, session.user_id)
-        messages = await self._encoder.encode(room, rows)
+        messages = self._encoder.encode(room, rows)
         return encode_pinned_messages(room.conversation_id, messages, is_group=room.is_group)
 
     async def _pin(self, kind: Kind, session: Session, command: PinMessage | UnpinMessage) -> bytes:

@@ -23,10 +23,9 @@ from fastchat.errors import (
     ValidationError,
 )
 from fastchat.handlers.authentication import Authentication
-from fastchat.handlers.rows import UNREADABLE
+from fastchat.handlers.rows import RowEncoder
 from fastchat.protocol.events import cut_to_fit
 from fastchat.protocol.times import iso_time
-from fastchat.store.cipher import Cipher, Undecryptable
 from fastchat.store.conversation_list import ConversationEntry, ConversationList
 from fastchat.store.pictures import COMMUNITY, USER, Owner, Pictures
 from fastchat.store.users import Users
@@ -58,12 +57,12 @@ def make_routes(
     conversations: ConversationList,
     pictures: Pictures,
     users: Users,
-    cipher: Cipher,
+    encoder: RowEncoder,
     *,
     wall_clock: Callable[[], float] = time.time,
 ) -> Routes:
     """Return the table of pages."""
-    pages = Pages(conversations, pictures, users, cipher, wall_clock)
+    pages = Pages(conversations, pictures, users, encoder, wall_clock)
 
     def for_users(answer: Answer) -> Callable[[HttpRequest], Awaitable[HttpResponse]]:
         async def respond(request: HttpRequest) -> HttpResponse:
@@ -94,14 +93,14 @@ class Pages:
         conversations: ConversationList,
         pictures: Pictures,
         users: Users,
-        cipher: Cipher,
+        encoder: RowEncoder,
         wall_clock: Callable[[], float],
     ) -> None:
         """Take the neighbours."""
         self._conversations = conversations
         self._pictures = pictures
         self._users = users
-        self._cipher = cipher
+        self._encoder = encoder
         self._wall_clock = wall_clock
 
     async def list_conversations(self, user_id: str, request: HttpRequest) -> bytes:
@@ -144,10 +143,7 @@ class Pages:
 
     def _encode(self, entry: ConversationEntry, other_id: str, username: str) -> bytes:
         room, last = entry.room, entry.last_message
-        try:
-            content = self._cipher.open(last, room.conversation_id)
-        except Undecryptable:
-            content = UNREADABLE
+        content = self._encoder.open(last, room.conversation_id)
         return orjson.dumps(
             {
                 "conversationId": room.conversation_id,

@@ -149,12 +149,9 @@ class GroupMessages(Sending[GroupCommand, Group]):
             )
 
     def _describe(self, mentions: list[str | None]) -> list[dict[str, str]]:
-        names = {}
-        for user_id in mentions:
-            if user_id is not None:
-                user = self._users.peek(user_id)
-                names[user_id] = user_id if user is None else user.username
-        return describe_mentions(mentions, names)
+        known = [None if user_id is None else self._users.peek(user_id) for user_id in mentions]
+        names = [None if user is None else user.username for user in known]
+        return describe_mentions(list(zip(mentions, names, strict=True)))
 
     def _encode_repeat(self, send: GroupSend, message: bytes, row: MessageRow) -> bytes:
         assert send.room is not None

@@ -65,7 +65,7 @@ class Conversations:
             raise UserBlocked
         room = await self._rooms.open_conversation(session.user_id, other_id)
         page = await self._history.last(room.room_id, session.user_id, NEWEST)
-        messages = await self._encoder.encode(room, page.messages)
+        messages = self._encoder.encode(room, page.messages)
         return encode_conversation_started(
             room.conversation_id, other, self._hub.is_online(other_id), messages
         )
@@ -102,7 +102,7 @@ class Conversations:
         )
         return encode_messages_page(
             room.conversation_id,
-            await self._encoder.encode(room, page.messages),
+            self._encoder.encode(room, page.messages),
             limit=command.limit,
             offset=command.offset,
             has_more=page.has_more,
@@ -119,7 +119,7 @@ class Conversations:
         entries = []
         for entry in page.entries:
             other_id = entry.room.other(session.user_id)
-            (last_message,) = await self._encoder.encode(entry.room, [entry.last_message])
+            (last_message,) = self._encoder.encode(entry.room, [entry.last_message])
             entries.append(
                 encode_conversation(
                     entry.room.conversation_id,

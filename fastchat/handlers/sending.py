@@ -179,7 +179,7 @@ class Sending(ABC, Generic[C, R]):
             row = await self._history.fetch_message(room.room_id, seq)
             if row is None:
                 raise ServiceUnavailable
-            (message,) = await self._encoder.encode(room, [row])
+            (message,) = self._encoder.encode(room, [row])
         except CommandError as error:
             self._answers.refuse(connection, error, send.request_id)
         except Exception as error:

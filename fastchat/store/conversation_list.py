@@ -12,12 +12,13 @@ deleted or hidden. Groups have no row in ``dm_conversations`` and are left out h
 from typing import TYPE_CHECKING, NamedTuple
 
 from fastchat.errors import ResourceNotFound
-from fastchat.store.history import IS_READ, READ_BY
+from fastchat.store.history import COLUMNS, IS_READ, READ_BY
 from fastchat.store.lookups import DEADLINE, BatchedLookup
-from fastchat.store.messages import LAST_SEQ, MESSAGE_COLUMNS, MessageRow
+from fastchat.store.messages import LAST_SEQ, MessageRow, message_columns
 from fastchat.store.rooms import AnyRoom, Room
 
 if TYPE_CHECKING:
+    from fastchat.store.backend import BackendTables
     from fastchat.store.pool import Pool
 
 # One user may have ten thousand conversations; few such lists travel together.
@@ -30,7 +31,7 @@ _IS_UNREAD = "m.sender_id <> k.user_id AND NOT m.is_deleted AND NOT m.is_read"
 # The rooms are sorted by their counters alone. Only from there on, in that order and until the page
 # is full, is anything else looked up: each LATERAL depends on the room before it. Removals are few:
 # subtracting them is half as dear as asking of each unread message whether it was removed.
-PAGE = f"""
+_PAGE = f"""
 WITH keys AS MATERIALIZED (
     SELECT k.*,
         (SELECT r.last_at FROM chat_rooms r WHERE r.room_id = k.before_room) AS before_at
@@ -46,7 +47,7 @@ SELECT k.position, c.room_id, c.conversation_id, c.user1_id, c.user2_id, c.room_
         ) m
         WHERE x.user_id = k.user_id AND x.room_id = c.room_id AND x.seq > own.unread_after
           AND {_IS_UNREAD}),
-    {MESSAGE_COLUMNS}, {
+    {COLUMNS}, {
     IS_READ.format(
         read_seq="CASE WHEN m.sender_id = k.user_id THEN "
         + READ_BY.format(room="c.room_id", whose="<> k.user_id")
@@ -132,9 +133,12 @@ class _PageKey(NamedTuple):
 class ConversationList:
     """Lists the conversations of users; lists asked for in one turn are one query."""
 
-    def __init__(self, pool: "Pool", *, deadline: float = DEADLINE) -> None:
-        """Take the pool, and seconds after which a question is given up."""
+    def __init__(
+        self, pool: "Pool", tables: "BackendTables", *, deadline: float = DEADLINE
+    ) -> None:
+        """Take the pool, what the backend's tables look like, and seconds until it is given up."""
         self._pool = pool
+        self.page_query = _PAGE.replace(COLUMNS, message_columns(tables))
         self._deadline = deadline
         self.pages: BatchedLookup[_PageKey, list[ConversationEntry]] = BatchedLookup(
             self._fetch_pages, max_batch=LISTS_PER_QUERY, deadline=deadline
@@ -180,7 +184,7 @@ class ConversationList:
 
     async def _fetch_pages(self, keys: list[_PageKey]) -> list[list[ConversationEntry]]:
         rows = await self._pool.fetch(
-            PAGE,
+            self.page_query,
             list(range(len(keys))),
             *map(list, zip(*keys, strict=True)),
             timeout=self._deadline,

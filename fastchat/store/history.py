@@ -14,19 +14,22 @@ from typing import TYPE_CHECKING, NamedTuple
 from fastchat.store.lookups import DEADLINE, BatchedLookup
 from fastchat.store.messages import (
     LAST_SEQ,
-    MESSAGE_COLUMNS,
     MessageRef,
     MessageRow,
+    message_columns,
     parse_reference,
 )
 
 if TYPE_CHECKING:
+    from fastchat.store.backend import BackendTables
     from fastchat.store.pool import Pool
 
 # A page of 200 long messages is large; few of them travel together.
 PAGES_PER_QUERY = 16
 MOST_PINNED = 200  # messages in one list
 FEW = 100  # messages that are skipped one by one
+
+COLUMNS = "$message_columns$"  # where message_columns belong
 
 IS_READ = "m.is_read OR m.seq <= coalesce({read_seq}, 0)"
 READ_BY = """(SELECT o.read_seq FROM room_members o
@@ -41,7 +44,7 @@ HIDDEN_SEQ = """coalesce((SELECT c.hidden_seq FROM conversation_removals c
 # The walk to the start of a page: as far back as messages are to be skipped; then once more by the
 # number of hidden ones passed, and so on, until few are left to skip, which the page does itself.
 # No hidden message below is read.
-PAGES_BACK = f"""
+_PAGES_BACK = f"""
 WITH keys AS MATERIALIZED (
     SELECT k.*,
         least(
@@ -53,7 +56,7 @@ WITH keys AS MATERIALIZED (
     FROM unnest($1::integer[], $2::bigint[], $3::text[], $4::integer[], $5::bigint[], $6::bigint[])
         AS k (position, room_id, user_id, wanted, skipped, before_seq)
 )
-SELECT k.position, {MESSAGE_COLUMNS}, {
+SELECT k.position, {COLUMNS}, {
     IS_READ.format(
         read_seq="CASE WHEN m.sender_id = k.user_id THEN k.other_read ELSE k.own_read END"
     )
@@ -86,7 +89,7 @@ FROM keys k CROSS JOIN LATERAL (
 """
 
 # A page going forward from `after_seq`, up to `before_seq`.
-PAGES_FORWARD = f"""
+_PAGES_FORWARD = f"""
 WITH keys AS MATERIALIZED (
     SELECT k.*,
         {HIDDEN_SEQ} AS hidden_seq,
@@ -95,7 +98,7 @@ WITH keys AS MATERIALIZED (
     FROM unnest($1::integer[], $2::bigint[], $3::text[], $4::integer[], $5::bigint[], $6::bigint[])
         AS k (position, room_id, user_id, wanted, after_seq, before_seq)
 )
-SELECT k.position, {MESSAGE_COLUMNS}, {
+SELECT k.position, {COLUMNS}, {
     IS_READ.format(
         read_seq="CASE WHEN m.sender_id = k.user_id THEN k.other_read ELSE k.own_read END"
     )
@@ -111,8 +114,8 @@ FROM keys k CROSS JOIN LATERAL (
 ) m
 """
 
-SINGLE = f"""
-SELECT k.position, {MESSAGE_COLUMNS}, {
+_SINGLE = f"""
+SELECT k.position, {COLUMNS}, {
     IS_READ.format(read_seq=READ_BY.format(room="m.room_id", whose="<> m.sender_id"))
 }
 FROM unnest($1::integer[], $2::bigint[], $3::bigint[]) AS k (position, room_id, seq)
@@ -123,8 +126,8 @@ CROSS JOIN LATERAL (
 """
 
 # Few messages are pinned, and they have an index of their own.
-PINNED = f"""
-SELECT {MESSAGE_COLUMNS}, {
+_PINNED = f"""
+SELECT {COLUMNS}, {
     IS_READ.format(read_seq=READ_BY.format(room="k.room_id", whose="<> m.sender_id"))
 }
 FROM (SELECT $1::bigint AS room_id, $2::text AS user_id) k CROSS JOIN LATERAL (
@@ -161,9 +164,15 @@ class _PageKey(NamedTuple):
 class History:
     """Reads what is stored, as one reader sees it; questions of one turn travel together."""
 
-    def __init__(self, pool: "Pool", *, deadline: float = DEADLINE) -> None:
-        """Take the pool, and seconds after which a question is given up."""
+    def __init__(
+        self, pool: "Pool", tables: "BackendTables", *, deadline: float = DEADLINE
+    ) -> None:
+        """Take the pool, what the backend's tables look like, and seconds until it is given up."""
         self._pool = pool
+        self.pages_back_query, self.pages_forward_query, self.single_query, self.pinned_query = (
+            query.replace(COLUMNS, message_columns(tables))
+            for query in (_PAGES_BACK, _PAGES_FORWARD, _SINGLE, _PINNED)
+        )
         self._deadline = deadline
         self.pages_back: BatchedLookup[_PageKey, list[MessageRow]] = BatchedLookup(
             self._fetch_back, max_batch=PAGES_PER_QUERY, max_in_flight=4, deadline=deadline
@@ -225,7 +234,7 @@ class History:
             ServiceUnavailable: the database did not answer.
         """
         rows = await self._pool.fetch(
-            PINNED, room_id, user_id, timeout=self._deadline, name="pinned"
+            self.pinned_query, room_id, user_id, timeout=self._deadline, name="pinned"
         )
         return [MessageRow._make(row) for row in rows]
 
@@ -248,10 +257,10 @@ class History:
         return await self.singles.get((room_id, seq))
 
     async def _fetch_back(self, keys: list[_PageKey]) -> list[list[MessageRow]]:
-        return await self._fetch_pages(PAGES_BACK, keys)
+        return await self._fetch_pages(self.pages_back_query, keys)
 
     async def _fetch_forward(self, keys: list[_PageKey]) -> list[list[MessageRow]]:
-        return await self._fetch_pages(PAGES_FORWARD, keys)
+        return await self._fetch_pages(self.pages_forward_query, keys)
 
     async def _fetch_pages(self, query: str, keys: list[_PageKey]) -> list[list[MessageRow]]:
         rows = await self._pool.fetch(
@@ -273,7 +282,12 @@ class History:
         found: list[MessageRow | None] = [None] * len(keys)
         room_ids, seqs = map(list, zip(*keys, strict=True))
         for row in await self._pool.fetch(
-            SINGLE, list(range(len(keys))), room_ids, seqs, timeout=self._deadline, name="history"
+            self.single_query,
+            list(range(len(keys))),
+            room_ids,
+            seqs,
+            timeout=self._deadline,
+            name="history",
         ):
             found[row[0]] = MessageRow._make(row[1:])
         return found

@@ -139,7 +139,7 @@ async def test_an_own_removal_hides_the_message_from_this_user_only(
 ):
     assert await changes.remove_for_user(room, at(room, 1), "2") == Deleted(3, is_new=True)
     assert await changes.remove_for_user(room, at(room, 1), "2") == Deleted(3, is_new=False)
-    history = History(pool)
+    history = History(pool, tables("bigint"))
     seen = [await history.last(room.room_id, user) for user in ("1", "2")]
     assert [[message.seq for message in page.messages] for page in seen] == [[1, 2, 3], [2, 3]]
     assert await rev_of(connection, room) == 3

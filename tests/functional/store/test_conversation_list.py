@@ -28,7 +28,7 @@ async def pool(database):
 
 @pytest.fixture
 def conversations(pool):
-    return ConversationList(pool)
+    return ConversationList(pool, tables("bigint"))
 
 
 class Talk:
@@ -219,7 +219,7 @@ async def test_no_more_than_the_newest_messages_are_searched_for_unread_ones(
 
 
 async def test_hiding_removes_the_conversation_until_a_new_message(conversations, pool, talk):
-    history = History(pool)
+    history = History(pool, tables("bigint"))
     room = await talk.open("1", "2")
     await talk.say(room, "1", "2", "2")
     assert await conversations.hide(room, "1") == 3
@@ -287,7 +287,7 @@ async def test_lists_and_pages_hold_exactly_what_is_visible(conversations, pool,
             if seq not in gone[room]:
                 await (talk.delete(room, seq) if action < 0.9 else talk.remove(room, "1", seq))
                 gone[room].add(seq)
-    history = History(pool)
+    history = History(pool, tables("bigint"))
     visible = {
         room: [seq for seq in range(1, last_of[room] + 1) if seq not in gone[room]]
         for room in rooms
@@ -329,10 +329,10 @@ async def test_lists_of_one_turn_are_one_query(conversations, talk, pool):
     assert pool.queries == queries + 1
 
 
-async def test_no_plan_made_on_empty_tables_reads_a_whole_table(connection):
+async def test_no_plan_made_on_empty_tables_reads_a_whole_table(connection, conversations):
     for name, value in QUERY_SETTINGS.items():
         await connection.execute(f"SET {name} = {value}")
-    for query, count in ((module.PAGE, 5), (module.HIDE, 2)):
+    for query, count in ((conversations.page_query, 5), (module.HIDE, 2)):
         await connection.execute(f"PREPARE it AS {query}")
         rows = await connection.fetch(f"EXPLAIN EXECUTE it({', '.join(['NULL'] * count)})")
         await connection.execute("DEALLOCATE it")
