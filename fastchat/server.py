@@ -26,10 +26,12 @@ from fastchat.handlers.finding import Finder
 from fastchat.handlers.group_messages import GroupMessages
 from fastchat.handlers.history import Conversations
 from fastchat.handlers.messages import Messages
+from fastchat.handlers.recent import RecentPages
 from fastchat.handlers.rows import RowEncoder
 from fastchat.handlers.sending import Neighbours
 from fastchat.handlers.system import Announcer, System
 from fastchat.handlers.typing import TypingEvents
+from fastchat.housekeeping import Housekeeping
 from fastchat.hub.presence import Presence
 from fastchat.hub.sessions import Hub
 from fastchat.interfaces import Session
@@ -55,6 +57,7 @@ from fastchat.store.pictures import Pictures
 from fastchat.store.pool import Pool
 from fastchat.store.read_marks import ReadMarks
 from fastchat.store.relations import Relations
+from fastchat.store.removals import Removals
 from fastchat.store.rooms import Rooms
 from fastchat.store.users import Users
 from fastchat.store.writer import LANE_SETTINGS, MessageWriter
@@ -66,7 +69,6 @@ from fastchat.transport.http import HttpServer
 from fastchat.transport.port import Listener, Refusal, bind, make_tls_context
 
 TICK = 1.0  # seconds
-LIMITS_SWEEP = 30.0  # seconds; docs/protocol.md, "Rate limits"
 CLOSE_TIME = 3.0  # seconds for the closing handshakes at the end
 RETRY_SPREAD = 10  # seconds over which clients are asked to come back after a shutdown
 
@@ -86,8 +88,7 @@ class Server:
         self._loop = asyncio.get_running_loop()
         self._is_draining = False
         self._ticker: asyncio.TimerHandle | None = None
-        self._limits_swept_at = 0.0
-        self._watching: asyncio.Task[None] | None = None
+        self._background: list[asyncio.Task[None]] = []
         self.answers = Answers()
         self.rules = ConnectionRules(
             config.max_connections, config.max_connections_per_ip, config.ip_rate_limit
@@ -126,7 +127,10 @@ class Server:
         await self.pool.start()
         self.writer.start()
         self.lag.start(self._loop)
-        self._watching = self._loop.create_task(self.watch.run())
+        self._background = [
+            self._loop.create_task(self.watch.run()),
+            self._loop.create_task(self.housekeeping.run()),
+        ]
         await self.listener.start([bound], tls)
         self._tick()
 
@@ -147,9 +151,9 @@ class Server:
             self._ticker.cancel()
         self.lag.stop()
         self.typing.stop()
-        if self._watching is not None:
-            self._watching.cancel()
-            await asyncio.gather(self._watching, return_exceptions=True)
+        for task in self._background:
+            task.cancel()
+        await asyncio.gather(*self._background, return_exceptions=True)
         await self.announcer.stop()
         await self.messages.stop()
         await self.group_messages.stop()
@@ -203,6 +207,7 @@ class Server:
         self.annotations = Annotations(
             self.writer, tables, block_check_fail_open=config.block_check_fail_open
         )
+        self.removals = Removals(self.pool)
         self.conversation_list = ConversationList(self.pool, tables)
         keys = KeyRing(
             config.chat_encryption_key,
@@ -222,7 +227,8 @@ class Server:
         self.announcer = Announcer(routes, self.contacts, config.presence_scope)
         presence = Presence(config.offline_grace_period, self.announcer.announce)
         self.hub = Hub(routes, presence)
-        self.delivery = Delivery(self.hub, self.memberships)
+        self.recent = RecentPages()
+        self.delivery = Delivery(self.hub, self.memberships, self.recent)
         self.watch = RevocationWatch(
             self.users.fetch_revoked, self._end_session, interval=config.revocation_check_interval
         )
@@ -253,6 +259,8 @@ class Server:
             self.conversation_list,
             finder,
             encoder,
+            self.recent,
+            self.delivery,
             self.hub,
         )
         changes = MessageChanges(
@@ -312,6 +320,17 @@ class Server:
             ),
         )
         self.lag = LoopLag()
+        self.pictures = Pictures(self.pool, tables, config.profile_picture_url_template)
+        self.housekeeping = Housekeeping(
+            {
+                "rate_windows": lambda now: self.limits.sweep(now, self.hub.user_ids()),
+                "ip_windows": self.rules.sweep,
+                "pages": self.recent.sweep,
+                "profiles": self.users.cache.sweep,
+                "pictures": self.pictures.cache.sweep,
+                "removals": self.removals.clean,
+            }
+        )
         sources = Sources(
             transport=endpoint,
             limits=self.limits,
@@ -322,6 +341,13 @@ class Server:
             spine=self.answers,
             conversations=self.rooms,
             lag=self.lag,
+            caches={
+                "pages": self.recent,
+                "profiles": self.users.cache,
+                "members": self.memberships.cache,
+                "pictures": self.pictures.cache,
+            },
+            cleared=self.housekeeping.cleared,
         )
         self.metrics = Metrics(sources, compiled=COMPILED, version=__version__)
         health = Health(
@@ -332,7 +358,7 @@ class Server:
         pages = api.make_routes(
             self.authentication,
             self.conversation_list,
-            Pictures(self.pool, tables, config.profile_picture_url_template),
+            self.pictures,
             self.users,
             self.encoder,
         )
@@ -381,10 +407,6 @@ class Server:
         now = time.monotonic()
         self.hub.sweep(now)
         self.watch.expire(time.time())
-        if now - self._limits_swept_at >= LIMITS_SWEEP:
-            self._limits_swept_at = now
-            self.limits.sweep(now, self.hub.user_ids())
-            self.rules.sweep(now)
 
 
 def _content_length(

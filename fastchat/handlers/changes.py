@@ -93,7 +93,11 @@ class MessageChanges:
         delete = (
             self._changes.delete_for_everyone if for_everyone else self._changes.remove_for_user
         )
-        deleted = await delete(room, ref, session.user_id)
+        try:
+            deleted = await delete(room, ref, session.user_id)
+        except ServiceUnavailable:
+            self._delivery.touch(room)  # it may be done all the same
+            raise
         if isinstance(deleted, Refusal):
             raise _ERRORS[deleted]
         payload = encode_message_deleted(
@@ -105,7 +109,7 @@ class MessageChanges:
         if deleted.is_new and for_everyone:
             self._delivery.publish(room, payload, session.connection, group_rev=deleted.group_rev)
         elif deleted.is_new:
-            self._delivery.publish_to((session.user_id,), payload, session.connection)
+            self._delivery.publish_own(room, session, payload)
         return payload
 
     async def mark_read(self, session: Session, command: MarkMessageRead, now: float) -> bytes:
@@ -121,7 +125,7 @@ class MessageChanges:
         )
         if marked.moved and room.is_group:
             # It moves one's own unread count and nothing else.
-            self._delivery.publish_to((session.user_id,), payload, session.connection)
+            self._delivery.publish_own(room, session, payload)
         elif marked.moved:
             self._delivery.publish(room, payload, session.connection)
         return payload

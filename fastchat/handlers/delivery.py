@@ -11,8 +11,9 @@ from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
 from fastchat.errors import ServiceUnavailable
+from fastchat.handlers.recent import RecentPages
 from fastchat.hub.sessions import Hub
-from fastchat.interfaces import Connection
+from fastchat.interfaces import Connection, Session
 from fastchat.store.memberships import Memberships
 from fastchat.store.rooms import AnyRoom, Group
 
@@ -22,9 +23,10 @@ PAUSE = 0.2  # seconds until a list that could not be read is asked for again
 class Delivery:
     """Hands events to the connections of those concerned."""
 
-    def __init__(self, hub: Hub, memberships: Memberships) -> None:
-        """Take who is here and who is in which group."""
+    def __init__(self, hub: Hub, memberships: Memberships, recent: RecentPages) -> None:
+        """Take who is here, who is in which group, and pages that are no longer true."""
         self._hub = hub
+        self._recent = recent
         self._memberships = memberships
         self._held: dict[int, deque[_GroupEvent]] = {}  # by room; a task reads its members
         self._tasks: set[asyncio.Task[None]] = set()
@@ -59,6 +61,7 @@ class Delivery:
         Returns:
             For how many connections it was queued by now.
         """
+        self._recent.forget(room.room_id)
         if not isinstance(room, Group):
             return self._hub.publish((room.user1_id, room.user2_id), payload, skip)
         held = self._held.get(room.room_id)
@@ -77,16 +80,14 @@ class Delivery:
             held.append(event)
         return 0
 
-    def publish_to(
-        self,
-        user_ids: Iterable[str],
-        payload: bytes,
-        skip: Connection | None = None,
-        *,
-        is_ephemeral: bool = False,
-    ) -> int:
-        """Send one event to every connection of some users; return to how many."""
-        return self._hub.publish(user_ids, payload, skip, is_ephemeral)
+    def publish_own(self, room: AnyRoom, session: Session, payload: bytes) -> int:
+        """Send what only a user himself sees of a room to his other connections."""
+        self._recent.forget(room.room_id)
+        return self._hub.publish((session.user_id,), payload, session.connection)
+
+    def touch(self, room: AnyRoom) -> None:
+        """Take note that something may have changed in a room although nobody is told."""
+        self._recent.forget(room.room_id)
 
     async def drain(self, timeout: float) -> None:
         """Wait until what is held now has been sent."""

@@ -1,7 +1,9 @@
 """What starting, listing, reading and deleting conversations means."""
 
-from fastchat.errors import ResourceNotFound, UserBlocked, ValidationError
+from fastchat.errors import ResourceNotFound, ServiceUnavailable, UserBlocked, ValidationError
+from fastchat.handlers.delivery import Delivery
 from fastchat.handlers.finding import Finder
+from fastchat.handlers.recent import MOST_KEPT, RecentPage, RecentPages
 from fastchat.handlers.rows import RowEncoder
 from fastchat.hub.sessions import Hub
 from fastchat.interfaces import Session
@@ -39,6 +41,8 @@ class Conversations:
         conversation_list: ConversationList,
         finder: Finder,
         encoder: RowEncoder,
+        recent: RecentPages,
+        delivery: Delivery,
         hub: Hub,
     ) -> None:
         """Take the neighbours."""
@@ -49,6 +53,8 @@ class Conversations:
         self._users = users
         self._relations = relations
         self._encoder = encoder
+        self._recent = recent
+        self._delivery = delivery
         self._hub = hub
 
     async def start(self, session: Session, command: StartConversation, now: float) -> bytes:
@@ -64,10 +70,9 @@ class Conversations:
         if await self._relations.blocks_between(session.user_id, other_id):
             raise UserBlocked
         room = await self._rooms.open_conversation(session.user_id, other_id)
-        page = await self._history.last(room.room_id, session.user_id, NEWEST)
-        messages = self._encoder.encode(room, page.messages)
+        page = await self._newest(room, session.user_id, NEWEST, now)
         return encode_conversation_started(
-            room.conversation_id, other, self._hub.is_online(other_id), messages
+            room.conversation_id, other, self._hub.is_online(other_id), page.messages
         )
 
     async def page(self, session: Session, command: GetPrivateMessages, now: float) -> bytes:
@@ -82,33 +87,54 @@ class Conversations:
                 offset=command.offset,
                 has_more=False,
             )
-        return await self._page(room, session, command)
+        return await self._page(room, session, command, now)
 
     async def group_page(self, session: Session, command: GetGroupMessages, now: float) -> bytes:
         """Show one page of a group."""
         room, _ = await self._finder.find_group(session, command.group_id)
-        return await self._page(room, session, command)
+        return await self._page(room, session, command, now)
 
     async def _page(
-        self, room: AnyRoom, session: Session, command: GetPrivateMessages | GetGroupMessages
+        self,
+        room: AnyRoom,
+        session: Session,
+        command: GetPrivateMessages | GetGroupMessages,
+        now: float,
     ) -> bytes:
-        page = await self._history.page(
-            room.room_id,
-            session.user_id,
-            command.limit,
-            command.offset,
-            command.before,
-            command.after,
-        )
+        is_newest = not command.offset and command.before is None and command.after is None
+        if is_newest and command.limit <= MOST_KEPT:
+            page = await self._newest(room, session.user_id, command.limit, now)
+        else:
+            found = await self._history.page(
+                room.room_id,
+                session.user_id,
+                command.limit,
+                command.offset,
+                command.before,
+                command.after,
+            )
+            page = RecentPage(self._encoder.encode(room, found.messages), found.has_more)
         return encode_messages_page(
             room.conversation_id,
-            self._encoder.encode(room, page.messages),
+            page.messages,
             limit=command.limit,
             offset=command.offset,
             has_more=page.has_more,
             is_forward=command.after is not None,
             is_group=isinstance(command, GetGroupMessages),
         )
+
+    async def _newest(self, room: AnyRoom, user_id: str, limit: int, now: float) -> RecentPage:
+        """Return the newest messages of a room, from memory where nothing has happened since."""
+        page = self._recent.get(room.room_id, user_id, limit, now)
+        if page is None:
+            ticket = self._recent.begin(room.room_id)
+            try:
+                found = await self._history.last(room.room_id, user_id, limit)
+                page = RecentPage(self._encoder.encode(room, found.messages), found.has_more)
+            finally:
+                self._recent.put(ticket, room.room_id, user_id, page, now)
+        return page
 
     async def list(self, session: Session, command: GetConversations, now: float) -> bytes:
         """List the user's conversations, the newest first."""
@@ -136,9 +162,13 @@ class Conversations:
     async def delete(self, session: Session, command: DeleteConversation, now: float) -> bytes:
         """Hide what the conversation holds now from the user; a new message brings it back."""
         room = await self._finder.find_room(session, command.conversation_id)
-        await self._list.hide(room, session.user_id)
+        try:
+            await self._list.hide(room, session.user_id)
+        except ServiceUnavailable:
+            self._delivery.touch(room)  # it may be done all the same
+            raise
         payload = encode_conversation_deleted(room.conversation_id)
-        self._hub.publish((session.user_id,), payload, session.connection)
+        self._delivery.publish_own(room, session, payload)
         return payload
 
     async def _find(self, session: Session, command: GetPrivateMessages) -> AnyRoom | None:

@@ -44,6 +44,13 @@ class LruCache(Generic[K, V]):
         if len(self._entries) > self._capacity:
             del self._entries[next(iter(self._entries))]
 
+    def sweep(self, now: float) -> int:
+        """Drop the values that are too old; return how many."""
+        old = [key for key, (ends_at, _) in self._entries.items() if ends_at <= now]
+        for key in old:
+            del self._entries[key]
+        return len(old)
+
     def forget(self, key: K) -> None:
         """Drop a value that is no longer true."""
         self._entries.pop(key, None)

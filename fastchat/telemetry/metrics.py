@@ -17,7 +17,7 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector, CollectorRegistry
 
-from fastchat.telemetry.sources import Histogram, Sources
+from fastchat.telemetry.sources import CacheCounters, Histogram, Sources
 
 PROMETHEUS_CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 MOST_IPS_SHOWN = 5
@@ -127,6 +127,12 @@ HISTOGRAMS: tuple[tuple[str, str, Callable[[Sources], Histogram]], ...] = (
 )
 
 
+CACHES: tuple[tuple[str, str, Callable[[CacheCounters], int]], ...] = (
+    ("cache_hits", "Look-ups that memory answered", lambda cache: cache.hits),
+    ("cache_misses", "Look-ups that memory could not answer", lambda cache: cache.misses),
+)
+
+
 class Metrics(Collector):
     """Reads the sources when asked; a collector for prometheus-client."""
 
@@ -178,6 +184,13 @@ class Metrics(Collector):
         yield queries
         yield _labelled("errors", "Commands answered with an error", "code", error_counts(sources))
         yield _labelled("rate_limit_hits", "Refused by a limit", "limit", refusals(sources))
+        for name, text, count in CACHES:
+            yield _labelled(name, text, "cache", {k: count(v) for k, v in sources.caches.items()})
+        entries = GaugeMetricFamily("fastchat_cache_entries", "Values kept", labels=["cache"])
+        for name, cache in sources.caches.items():
+            entries.add_metric([name], len(cache))
+        yield entries
+        yield _labelled("cleared", "Cleared away", "kind", dict(sources.cleared))
         yield _labelled("timeouts", "Connections closed by a timeout", "kind", timeouts(sources))
         labels = list(self._build)
         build = GaugeMetricFamily("fastchat_build_info", "Version and build", labels=labels)
@@ -245,6 +258,16 @@ class Metrics(Collector):
                 "unknownOutcomes": writer.unknown_outcomes,
                 "blockCheckFailOpens": writer.block_check_fail_opens,
             },
+            "caches": {
+                name: {
+                    "entries": len(cache),
+                    "hits": cache.hits,
+                    "misses": cache.misses,
+                    "hitRate": _mean(cache.hits, cache.hits + cache.misses),
+                }
+                for name, cache in sources.caches.items()
+            },
+            "cleared": dict(sources.cleared),
             "outboxSheds": transport.ephemeral_sheds,
             "slowConsumers": transport.slow_consumers,
             "eventLoopLag": {

@@ -171,6 +171,15 @@ class SpineCounters(Protocol):
         """Seconds from a message's arrival to its hand-over to the receiver's outbox."""
 
 
+class CacheCounters(Protocol):
+    """Of a bounded memory of look-ups."""
+
+    hits: int
+    misses: int
+
+    def __len__(self) -> int: ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sources:
     """Everything that telemetry reads."""
@@ -184,3 +193,5 @@ class Sources:
     spine: SpineCounters
     conversations: Sized  # rooms this worker has in memory
     lag: LoopLag
+    caches: Mapping[str, CacheCounters]
+    cleared: Mapping[str, int]  # what housekeeping has cleared away, by kind

@@ -1,5 +1,7 @@
 """Pages of a conversation, and its start."""
 
+from itertools import pairwise
+
 from tests.functional.chat.talking import assert_error, block, contents, page, run_sql, say, say_id
 
 MAX_REPLY = 512 * 1024  # bytes
@@ -224,3 +226,32 @@ async def test_the_pages_of_one_connection_come_in_order(chat):
         await alice.send(type="get_private_messages", recipientId="2", limit=number)
     for number in range(1, 21):
         assert len((await alice.expect(None))["messages"]) == number
+
+
+async def test_the_newest_page_comes_from_memory_until_something_happens(chat):
+    alice, bob = await chat.join(1), await chat.join(2)
+    pages = chat.server.recent
+    message_id = await say_id(alice, "2", "one")
+    second = await say_id(alice, "2", "two")
+    changes = [
+        lambda: say(bob, "1", "three"),
+        lambda: alice.request(type="edit_message", messageId=message_id, content="changed"),
+        lambda: bob.request(type="add_reaction", messageId=message_id, reaction="+1"),
+        lambda: bob.request(type="mark_message_read", messageId=message_id),
+        lambda: bob.request(type="delete_message", messageId=second, deleteForEveryone=False),
+        lambda: alice.request(type="delete_message", messageId=message_id),
+        lambda: bob.request(type="delete_conversation", conversationId="conv_1_2"),
+    ]
+    seen = []
+    for change in changes:
+        first = await page(bob, "1")
+        hits = pages.hits
+        assert (await page(bob, "1"))["messages"] == first["messages"]
+        assert pages.hits == hits + 1
+        started = await bob.request(type="start_conversation", recipientId="1")
+        assert started["messages"] == first["messages"]
+        seen.append(first["messages"])
+        await change()
+    seen.append((await page(bob, "1"))["messages"])
+    assert all(before != after for before, after in pairwise(seen)), seen
+    assert seen[-1] == []

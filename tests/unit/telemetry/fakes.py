@@ -18,6 +18,15 @@ class FakeHistogram:
         return sum(self.counts)
 
 
+class FakeCache:
+    def __init__(self, hits, misses):
+        self.hits = hits
+        self.misses = misses
+
+    def __len__(self):
+        return 2
+
+
 def make_sources() -> Sources:
     return Sources(
         transport=SimpleNamespace(
@@ -74,4 +83,6 @@ def make_sources() -> Sources:
         ),
         conversations=range(11),
         lag=LoopLag(),
+        caches={"pages": FakeCache(hits=3, misses=1)},
+        cleared={"pictures": 4},
     )

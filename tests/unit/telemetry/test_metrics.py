@@ -52,6 +52,12 @@ def test_json_shows_how_many_ips_and_the_busiest_ones(metrics):
     assert [row["connections"] for row in shown["top"]] == [7, 6, 5, 4, 3]
 
 
+def test_json_shows_how_often_memory_had_the_answer(metrics):
+    assert metrics.json()["caches"] == {
+        "pages": {"entries": 2, "hits": 3, "misses": 1, "hitRate": 0.75}
+    }
+
+
 def test_prometheus_counters_gauges_and_labels_carry_the_sources_figures(metrics):
     found = samples(metrics)
     expected = {
@@ -64,6 +70,10 @@ def test_prometheus_counters_gauges_and_labels_carry_the_sources_figures(metrics
         ("fastchat_rate_limit_hits_total", ("limit", "connections")): 4,
         ("fastchat_timeouts_total", ("kind", "keep_alive")): 5,
         ("fastchat_ip_connections_highest",): 7,
+        ("fastchat_cache_hits_total", ("cache", "pages")): 3,
+        ("fastchat_cache_misses_total", ("cache", "pages")): 1,
+        ("fastchat_cache_entries", ("cache", "pages")): 2,
+        ("fastchat_cleared_total", ("kind", "pictures")): 4,
         ("fastchat_build_info", ("compiled", "yes"), ("version", "1.2.3")): 1,
     }
     assert {name: found[name] for name in expected} == expected

@@ -1,0 +1,61 @@
+"""What is cleared away every half minute, so that neither memory nor tables grow for ever.
+
+Chores run one after the other. One that has much to do does it in slices, so that the event loop
+and the database are free in between.
+"""
+
+import asyncio
+import inspect
+import logging
+import time
+from collections.abc import Awaitable, Callable
+
+from fastchat.errors import ServiceUnavailable
+
+INTERVAL = 30.0  # seconds; requirements, "Cleanup Intervals"
+
+Chore = Callable[[float], int | Awaitable[int]]  # monotonic seconds → how many were cleared away
+
+log = logging.getLogger(__name__)
+
+
+class Housekeeping:
+    """Runs the chores.
+
+    Attributes:
+        cleared: What each chore has cleared away so far.
+        runs: Rounds that were finished.
+    """
+
+    def __init__(
+        self,
+        chores: dict[str, Chore],
+        *,
+        interval: float = INTERVAL,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Take the chores by name, seconds between two rounds, and monotonic seconds."""
+        self._chores = chores
+        self._interval = interval
+        self._clock = clock
+        self.cleared = dict.fromkeys(chores, 0)
+        self.runs = 0
+
+    async def run(self) -> None:
+        """Do a round now and then, for ever."""
+        while True:
+            await asyncio.sleep(self._interval)
+            await self.do_round()
+
+    async def do_round(self) -> None:
+        """Do each chore once; one that fails does not keep the others from being done."""
+        for name, chore in self._chores.items():
+            try:
+                done = chore(self._clock())
+                self.cleared[name] += await done if inspect.isawaitable(done) else done
+            except ServiceUnavailable:
+                log.info("the database is away, %s wait for the next round", name)
+            except Exception:
+                log.exception("clearing away %s failed by a bug", name)
+            await asyncio.sleep(0)
+        self.runs += 1
