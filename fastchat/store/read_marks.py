@@ -1,9 +1,10 @@
 """How far each member of a room has read.
 
-A mark is no change of the room and has no ``rev``: it locks the reader's own row in
-``room_members`` and not the room, for the position only grows and nothing else is made of it. Marks
-go through the lane of their room all the same, many in one statement: a client that reads marks
-message after message.
+A mark is no change of the room and has no ``rev``: it locks rows in ``room_members`` and not the
+room, for the position only grows and nothing else is made of it. In a conversation of two the other
+member's row is stamped as well: he is told how far his messages were read. Marks go through the
+lane of their room all the same, many in one statement: a client that reads marks message after
+message.
 """
 
 from collections.abc import Sequence
@@ -21,41 +22,43 @@ if TYPE_CHECKING:
 MAX_BATCH = 256  # marks in one statement
 
 # Of the marks of one reader in one room only the highest moves the position. Rows are locked in one
-# order, so that two servers do not wait for each other.
+# order, so that two servers do not wait for each other. All of them exist: as a conflict each is
+# found by its key, whereas an update is a join, which some plans make of all pairs.
 MARK = """
 WITH fence AS MATERIALIZED (
     SELECT lane_id FROM lane_commits WHERE lane_id = $1 AND batch_no = $2 FOR UPDATE
 ), given AS MATERIALIZED (
-    SELECT g.*, (SELECT true FROM chat_messages m
+    SELECT g.*, (SELECT o.read_seq FROM room_members o
+            WHERE o.user_id = g.user_id AND o.room_id = g.room_id AND o.left_at IS NULL LIMIT 1
+        ) AS read_seq,
+        (SELECT true FROM chat_messages m
             WHERE m.room_id = g.room_id AND m.seq = g.seq AND NOT m.is_deleted
               AND m.message_id IS NOT DISTINCT FROM g.old_id LIMIT 1) IS NOT NULL
         AND (SELECT true FROM message_removals x
             WHERE x.user_id = g.user_id AND x.room_id = g.room_id AND x.seq = g.seq LIMIT 1) IS NULL
-        AND (SELECT true FROM room_members o
-            WHERE o.user_id = g.user_id AND o.room_id = g.room_id AND o.left_at IS NULL LIMIT 1)
-            IS NOT NULL
-        AS is_there
-    FROM unnest($3::bigint[], $4::bigint[], $5::text[], $6::text[])
-        WITH ORDINALITY AS g (room_id, seq, old_id, user_id, ord)
+        AS is_visible
+    FROM unnest($3::bigint[], $4::bigint[], $5::text[], $6::text[], $7::text[])
+        WITH ORDINALITY AS g (room_id, seq, old_id, user_id, other_id, ord)
 ), highest AS MATERIALIZED (
-    SELECT DISTINCT ON (user_id, room_id) user_id, room_id, seq, ord FROM given
-    WHERE is_there AND EXISTS (SELECT FROM fence)
+    SELECT DISTINCT ON (user_id, room_id) user_id, room_id, seq, other_id, ord FROM given
+    WHERE is_visible AND read_seq < seq AND EXISTS (SELECT FROM fence)
     ORDER BY user_id, room_id, seq DESC, ord
-), locked AS MATERIALIZED (
-    SELECT h.* FROM highest h, LATERAL (
-        SELECT o.user_id FROM room_members o
-        WHERE o.user_id = h.user_id AND o.room_id = h.room_id AND o.read_seq < h.seq
-        FOR NO KEY UPDATE) o
 ), moved AS (
-    UPDATE room_members o SET read_seq = l.seq, changed_xid = pg_current_xact_id() FROM locked l
-    WHERE o.user_id = l.user_id AND o.room_id = l.room_id
-      AND o.user_id = ANY ($6::text[]) AND o.room_id = ANY ($3::bigint[])
-    RETURNING l.ord
+    INSERT INTO room_members AS o (user_id, room_id, read_seq)
+    SELECT user_id, room_id, max(seq) FROM (
+        SELECT user_id, room_id, seq FROM highest
+        UNION ALL SELECT other_id, room_id, 0 FROM highest WHERE other_id IS NOT NULL
+    ) rows GROUP BY user_id, room_id ORDER BY user_id COLLATE "C", room_id
+    ON CONFLICT (user_id, room_id) DO UPDATE
+    SET read_seq = greatest(o.read_seq, excluded.read_seq), changed_xid = excluded.changed_xid
 )
 UPDATE lane_commits SET batch_no = $2 + 1, committed_at = now(), answer = (
-    SELECT array_agg(CASE WHEN m.ord IS NOT NULL THEN 1 WHEN g.is_there THEN 0 ELSE -1 END::bigint
+    SELECT array_agg(CASE
+            WHEN h.ord IS NOT NULL THEN 1
+            WHEN g.is_visible AND g.read_seq IS NOT NULL THEN 0
+            ELSE -1 END::bigint
         ORDER BY g.ord)
-    FROM given g LEFT JOIN moved m USING (ord))
+    FROM given g LEFT JOIN highest h USING (ord))
 FROM fence WHERE lane_commits.lane_id = fence.lane_id
 RETURNING lane_commits.answer
 """
@@ -72,6 +75,7 @@ class Marked(NamedTuple):
 class _Mark(NamedTuple):
     ref: MessageRef
     user_id: str
+    other_id: str | None  # None in a group
 
 
 class ReadMarks:
@@ -98,7 +102,8 @@ class ReadMarks:
         """
         if not may_be_in(room, ref, user_id):
             return Refusal.NOT_FOUND
-        return await self._queues[room.room_id % len(self._queues)].do(_Mark(ref, user_id))
+        mark = _Mark(ref, user_id, None if room.is_group else room.other(user_id))
+        return await self._queues[room.room_id % len(self._queues)].do(mark)
 
     async def _perform(
         self, fence: "Fence", marks: Sequence[_Mark]
@@ -111,6 +116,7 @@ class ReadMarks:
                 [mark.ref.seq for mark in marks],
                 [mark.ref.old_id for mark in marks],
                 [mark.user_id for mark in marks],
+                [mark.other_id for mark in marks],
             ),
         )
         if answer is None:

@@ -9,8 +9,11 @@ from fastchat.errors import ServiceUnavailable
 from fastchat.store.changes import Refusal
 from fastchat.store.messages import MessageRef
 from fastchat.store.read_marks import Marked, ReadMarks
+from fastchat.store.rooms import Group
+from tests.functional.grouping import GROUP, make_group, remove_member
 from tests.functional.store.changing import at, members, open_rooms
 from tests.functional.store.cutting_proxy import CuttingProxy
+from tests.functional.store.reading import store_messages
 from tests.functional.store.writing import make_message, make_writer, send
 
 
@@ -68,6 +71,67 @@ async def test_a_position_only_grows(marks, room, connection):
     assert await position(connection, room, "2") == 3
     assert await position(connection, room, "1") == 0
     assert (marks.marks, marks.moved) == (3, 1)
+
+
+async def stamps(connection):
+    """The transactions that changed what each user sees of his rooms, by room and user."""
+    rows = await connection.fetch("SELECT room_id, user_id, changed_xid FROM room_members")
+    return {(room_id, user_id): xid for room_id, user_id, xid in rows}
+
+
+async def changed_since(connection, before):
+    now = await stamps(connection)
+    assert all(now[key] >= before[key] for key in now)
+    return {key for key in now if now[key] > before[key]}
+
+
+async def test_a_mark_stamps_the_rows_of_both_members(marks, rooms, room, connection):
+    before = await stamps(connection)
+    await marks.mark(room, at(room, 3), "2")
+    assert await changed_since(connection, before) == {(room.room_id, "1"), (room.room_id, "2")}
+    before = await stamps(connection)
+    await marks.mark(room, at(room, 2), "2")
+    assert await changed_since(connection, before) == set()
+
+
+async def test_both_members_may_mark_in_one_statement(marks, room, connection):
+    before = await stamps(connection)
+    outcomes = await asyncio.gather(
+        marks.mark(room, at(room, 3), "2"), marks.mark(room, at(room, 4), "1")
+    )
+    assert outcomes == [Marked(True, 3), Marked(True, 4)]
+    assert [await position(connection, room, user_id) for user_id in "12"] == [4, 3]
+    assert await changed_since(connection, before) == {(room.room_id, "1"), (room.room_id, "2")}
+
+
+async def test_a_mark_in_a_group_stamps_the_row_of_the_reader_alone(
+    marks, database, connection, writer
+):
+    room_id = await make_group(database, {"1": "owner", "2": "member", "3": "member"})
+    await store_messages(connection, room_id, ["1", "1"])
+    before = await stamps(connection)
+    group = Group(room_id, GROUP)
+    assert await marks.mark(group, MessageRef(room_id, 2), "2") == Marked(True, 2)
+    assert await changed_since(connection, before) == {(room_id, "2")}
+    await remove_member(connection, room_id, "3")
+    assert await marks.mark(group, MessageRef(room_id, 2), "3") is Refusal.NOT_FOUND
+
+
+async def test_two_servers_that_mark_in_the_same_rooms_do_not_wait_for_each_other_for_ever(
+    marks, rooms, database, connection
+):
+    writer = make_writer(database)
+    others = ReadMarks(writer)
+    async with asyncio.timeout(10):
+        for seq in range(1, 6):
+            outcomes = await asyncio.gather(
+                *(marks.mark(room, at(room, seq), room.user2_id) for room in rooms),
+                *(others.mark(room, at(room, seq), room.user1_id) for room in reversed(rooms)),
+            )
+            assert outcomes == [Marked(True, seq)] * 2 * len(rooms)
+    await writer.stop(10.0)
+    positions = await connection.fetch("SELECT DISTINCT read_seq FROM room_members")
+    assert [tuple(row) for row in positions] == [(5,)]
 
 
 async def test_a_mark_is_no_change_of_the_room(marks, room, connection):
