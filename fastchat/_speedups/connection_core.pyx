@@ -167,6 +167,8 @@ cdef class Connection(Sender, asyncio.BufferedProtocol):
     def connection_lost(self, error):
         """Forget everything and call ``on_close`` if ``on_open`` was called."""
         self._state = LOST
+        if self._taken < 0:
+            self._taken = self._count_taken()
         self._fd = -1
         self._parser = self._message = self._replies = self._stream = None
         outbox_release(&self._outbox)
@@ -357,6 +359,8 @@ cdef class Connection(Sender, asyncio.BufferedProtocol):
         if self._is_active:
             self._is_active = False
             self._active_at = now
+        if self._marks is not None and self._is_blocked:
+            self._count_taken()  # while the event loop still knows
         if self._state == CLOSING:
             if now >= self._deadline:
                 self._abort()

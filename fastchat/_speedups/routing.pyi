@@ -17,6 +17,13 @@ class RoutingTable:
         skip: Connection | None = None,
         ephemeral: bool = False,
     ) -> int: ...
+    def publish_marked(
+        self,
+        user_ids: Iterable[str],
+        payload: bytes,
+        token: object,
+        skip: Connection | None = None,
+    ) -> list[str]: ...
     def publish_all(
         self, payload: bytes, skip: Connection | None = None, ephemeral: bool = False
     ) -> int: ...

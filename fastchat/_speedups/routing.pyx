@@ -87,6 +87,23 @@ cdef class RoutingTable:
                 count += _offer(route, frame, skip, ephemeral)
         return count
 
+    def publish_marked(self, user_ids, bytes payload not None, token not None, skip=None):
+        """Queue one event that nobody may miss; see ``publish``.
+
+        A connection that ends before its socket took the event has the token in ``unsent``.
+
+        Returns:
+            The users without an open connection; that to leave out counts, for it knows.
+        """
+        cdef SharedFrame frame = SharedFrame(payload)
+        cdef dict routes = self._routes
+        cdef list missed = []
+        for user_id in user_ids:
+            route = routes.get(user_id)
+            if route is None or not _offer_marked(route, frame, skip, token):
+                missed.append(user_id)
+        return missed
+
     def publish_all(self, bytes payload not None, skip=None, bint ephemeral=False):
         """Queue one event for every connection in the table; see ``publish``."""
         cdef SharedFrame frame = SharedFrame(payload)
@@ -104,3 +121,13 @@ cdef Py_ssize_t _offer(object route, SharedFrame frame, object skip, bint epheme
         if connection is not skip:
             count += (<Sender>connection).offer(frame, ephemeral)
     return count
+
+
+cdef bint _offer_marked(object route, SharedFrame frame, object skip, object token) except -1:
+    cdef bint is_reached = False
+    for connection in (route,) if isinstance(route, Sender) else <list>route:
+        if connection is skip:
+            is_reached |= connection.is_open
+        else:
+            is_reached |= (<Sender>connection).offer_marked(frame, token)
+    return is_reached

@@ -59,6 +59,10 @@ cdef class Sender(WSListener):
     cdef Py_ssize_t _waiting  # bytes in _replies
     cdef Py_ssize_t _reply_size  # bytes of replies in the backlog, at most
     cdef Py_ssize_t _handed  # bytes in the event loop's buffer, at most
+    cdef list _marks  # (end, token) of marked events, until everything has gone out
+    cdef long long _queued  # bytes of all frames so far; where the last one ends
+    cdef long long _lost_from  # where frames begin that were thrown away; -1: none
+    cdef long long _taken  # bytes that the socket took by the end; -1 before it
     cdef int _fd  # -1: TLS
     cdef unsigned char _state
     cdef unsigned char _window_bits  # of permessage-deflate; 0: not negotiated
@@ -71,6 +75,7 @@ cdef class Sender(WSListener):
     cdef bint _ends_output  # half-close it once everything has gone out
 
     cdef bint offer(self, SharedFrame frame, bint ephemeral)
+    cdef bint offer_marked(self, SharedFrame frame, object token)
 
     cdef void _append_message(self, int kind, bytes payload)
     cdef void _push_message(self, int kind, bytes payload)
@@ -86,6 +91,7 @@ cdef class Sender(WSListener):
     cdef bint _has_room(self, Py_ssize_t size, Py_ssize_t limit)
     cdef void _flush(self)
     cdef void _write(self)
+    cdef long long _count_taken(self)
     cdef void _settle(self)
     cdef void _apply_reading(self)
     cdef void _throttle(self)

@@ -82,6 +82,9 @@ cdef class SharedFrame:
 cdef class Sender(WSListener):
     """The writing half of a connection."""
 
+    def __cinit__(self):
+        self._lost_from = self._taken = -1
+
     def __dealloc__(self):
         outbox_release(&self._outbox)
 
@@ -97,6 +100,24 @@ cdef class Sender(WSListener):
         if self._stream is not None:
             buffered = self._stream.get_write_buffer_size()
         return self._outbox.size + self._waiting + buffered
+
+    @property
+    def queued(self):
+        """Bytes of frames queued so far: where the last one ends."""
+        return self._queued
+
+    @property
+    def taken(self):
+        """How many of them the socket took, known also when the connection has ended."""
+        return self._taken if self._taken >= 0 else self._count_taken()
+
+    @property
+    def unsent(self):
+        """Tokens of marked events that the socket did not take, in their order."""
+        if self._marks is None:
+            return ()
+        taken = self.taken
+        return [token for end, token in self._marks if end > taken]
 
     def send(self, bytes payload not None):
         """Queue one event; never raises. A full outbox ends the connection with 1013."""
@@ -198,6 +219,15 @@ cdef class Sender(WSListener):
         self._appended()
         return True
 
+    cdef bint offer_marked(self, SharedFrame frame, object token):
+        """Queue one event of which ``unsent`` tells whether it was lost."""
+        if not self.offer(frame, False):
+            return False
+        if self._marks is None:
+            self._marks = []
+        self._marks.append((self._queued, token))
+        return True
+
     cdef void _append_message(self, int kind, bytes payload):
         self._push_message(kind, payload)
         self._appended()
@@ -229,6 +259,7 @@ cdef class Sender(WSListener):
         Py_ssize_t size,
     ):
         self._base.bytes_out += header_size + size
+        self._queued += header_size + size
         if outbox_append(&self._outbox, header, header_size, payload, size) < 0:
             self._abort()
 
@@ -286,9 +317,23 @@ cdef class Sender(WSListener):
         outbox_release(&self._outbox)
         self._stream.write(rest)
 
+    cdef long long _count_taken(self):
+        """Count the bytes that the socket took, from the beginning."""
+        cdef Py_ssize_t buffered = self._stream.get_write_buffer_size()
+        if self._is_blocked:
+            if buffered or self._state != LOST:
+                self._handed = buffered
+            else:
+                buffered = self._handed  # a connection that was reset has thrown it away
+        if self._lost_from >= 0:
+            return max(0, self._lost_from - buffered)
+        return self._queued - self._outbox.size - buffered
+
     cdef void _settle(self):
         """Everything queued has gone out: do what waited for that."""
         self._reply_size = 0
+        if self._lost_from < 0 and self._taken < 0:
+            self._marks = None
         if self._is_throttled:
             self._is_throttled = False
             self._apply_reading()
@@ -317,6 +362,7 @@ cdef class Sender(WSListener):
     cdef void _slow_consumer(self):
         # The outbox holds whole frames, so the close frame may follow what the event loop has.
         self._base.slow_consumers += 1
+        self._lost_from = self._queued - self._outbox.size
         outbox_release(&self._outbox)
         self._close(1013, "Slow consumer")
 
@@ -345,6 +391,8 @@ cdef class Sender(WSListener):
     cdef void _abort(self):
         if self._state == LOST:
             return
+        if self._taken < 0:
+            self._taken = self._count_taken()
         self._state = CLOSING
         self._replies = None
         self._is_finishing = self._ends_output = False
