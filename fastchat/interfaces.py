@@ -1,6 +1,7 @@
 """The seams between rooms that may not import each other, and the session that they share."""
 
-from typing import Protocol
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 
 class Connection(Protocol):
@@ -17,6 +18,10 @@ class Connection(Protocol):
     @property
     def is_open(self) -> bool:
         """Whether anything sent now can still reach the client."""
+
+    @property
+    def unsent(self) -> Sequence[Any]:
+        """Tokens of ``Hub.publish_marked`` whose event the socket did not take, in their order."""
 
     def send(self, payload: bytes) -> None:
         """Queue one event; never raises. A full outbox ends the connection with 1013."""

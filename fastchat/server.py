@@ -26,6 +26,7 @@ from fastchat.handlers.finding import Finder
 from fastchat.handlers.group_messages import GroupMessages
 from fastchat.handlers.history import Conversations
 from fastchat.handlers.messages import Messages
+from fastchat.handlers.offline import OfflineEvents
 from fastchat.handlers.recent import RecentPages
 from fastchat.handlers.rows import RowEncoder
 from fastchat.handlers.sending import Neighbours
@@ -51,6 +52,8 @@ from fastchat.store.changes import Changes
 from fastchat.store.cipher import Cipher, KeyRing
 from fastchat.store.contacts import Contacts
 from fastchat.store.conversation_list import ConversationList
+from fastchat.store.event_memory import EventMemory
+from fastchat.store.event_queue import EventQueue
 from fastchat.store.history import History
 from fastchat.store.memberships import Memberships
 from fastchat.store.pictures import Pictures
@@ -70,6 +73,7 @@ from fastchat.transport.port import Listener, Refusal, bind, make_tls_context
 
 TICK = 1.0  # seconds
 CLOSE_TIME = 3.0  # seconds for the closing handshakes at the end
+OWN_LANE_FROM = 5  # connections to the database; with fewer, events share the lane of messages
 RETRY_SPREAD = 10  # seconds over which clients are asked to come back after a shutdown
 
 
@@ -85,6 +89,7 @@ class Server:
             tables: What the main backend's tables look like.
         """
         self._config = config
+        self._tables = tables
         self._loop = asyncio.get_running_loop()
         self._is_draining = False
         self._ticker: asyncio.TimerHandle | None = None
@@ -126,6 +131,8 @@ class Server:
         bound = bind(config.host, config.port)
         await self.pool.start()
         self.writer.start()
+        if self.event_writer is not self.writer:
+            self.event_writer.start()
         self.lag.start(self._loop)
         self._background = [
             self._loop.create_task(self.watch.run()),
@@ -143,6 +150,10 @@ class Server:
         # First what has yet to reach the writer, at last the repeats that it found.
         await self._drain_sends(deadline)
         await self.writer.stop(max(0.0, deadline - self._loop.time()))
+        if self.event_writer is self.writer:
+            # Its connection is free now, and the last changes are still to be told of.
+            self._use_event_writer(self._make_writer())
+            self.event_writer.start()
         await self._drain_sends(deadline)
         await self.dispatcher.drain(max(0.0, deadline - self._loop.time()))
         await self.delivery.drain(max(0.0, deadline - self._loop.time()))
@@ -159,6 +170,9 @@ class Server:
         await self.group_messages.stop()
         await self.delivery.stop()
         await self.dispatcher.stop()
+        # At last what connections did not take before they were closed.
+        await self.event_writer.stop(max(CLOSE_TIME, deadline - self._loop.time()))
+        self.event_queue.stop()
         # Look-ups whose answer nobody waits for any more.
         await self.pool.stop(CLOSE_TIME)
 
@@ -171,6 +185,17 @@ class Server:
         for index, user_id in enumerate(self.hub.user_ids()):
             self.hub.publish((user_id,), encode_server_draining(1 + index % RETRY_SPREAD))
 
+    def _use_event_writer(self, writer: MessageWriter) -> None:
+        self.event_writer = writer
+        self.event_queue.use(writer.lanes[0])
+
+    def _make_writer(self) -> MessageWriter:
+        return MessageWriter(
+            lambda: self.pool.connect(**LANE_SETTINGS),
+            self._tables,
+            block_check_fail_open=self._config.block_check_fail_open,
+        )
+
     def _build_store(self, arguments: Mapping[str, Any], tables: BackendTables) -> None:
         config = self._config
         self.pool = Pool(
@@ -181,11 +206,7 @@ class Server:
             connection_timeout=config.db_connection_timeout,
             query_timeout=config.db_query_timeout,
         )
-        self.writer = MessageWriter(
-            lambda: self.pool.connect(**LANE_SETTINGS),
-            tables,
-            block_check_fail_open=config.block_check_fail_open,
-        )
+        self.writer = self._make_writer()
         self.rooms = Rooms(self.pool, tables)
         self.users = Users(self.pool, tables)
         self.memberships = Memberships(self.pool)
@@ -220,6 +241,10 @@ class Server:
             fallback_plaintext=config.encryption_fallback_plaintext,
         )
         self.encoder = RowEncoder(self.cipher)
+        self.event_memory = EventMemory()
+        self.event_queue = EventQueue(self.cipher, self.event_memory)
+        has_own = config.db_max_connections >= OWN_LANE_FROM
+        self._use_event_writer(self._make_writer() if has_own else self.writer)
 
     def _build_hub(self) -> None:
         config = self._config
@@ -228,7 +253,8 @@ class Server:
         presence = Presence(config.offline_grace_period, self.announcer.announce)
         self.hub = Hub(routes, presence)
         self.recent = RecentPages()
-        self.delivery = Delivery(self.hub, self.memberships, self.recent)
+        self.offline = OfflineEvents(self.hub, self.event_queue)
+        self.delivery = Delivery(self.hub, self.memberships, self.recent, self.offline)
         self.watch = RevocationWatch(
             self.users.fetch_revoked, self._end_session, interval=config.revocation_check_interval
         )
@@ -394,7 +420,10 @@ class Server:
     def _on_close(self, connection: Connection) -> None:
         self.rules.close(connection.remote_ip)
         self.dispatcher.on_close(connection)
+        session = connection.session
         left = self.authentication.leave(connection)
+        if session is not None:
+            self.offline.requeue(session.user_id, connection.unsent)
         if left is not None:
             self.typing.leave(left)
 

@@ -66,7 +66,7 @@ class MessageAnnotations:
                 done.rev,
                 is_group=room.is_group,
             )
-        return self._tell(room, session, payload, done)
+        return await self._tell(room, session, payload, done)
 
     async def remove_reaction(self, session: Session, command: RemoveReaction, now: float) -> bytes:
         """Take one's reaction back."""
@@ -81,7 +81,7 @@ class MessageAnnotations:
             done.rev,
             is_group=room.is_group,
         )
-        return self._tell(room, session, payload, done)
+        return await self._tell(room, session, payload, done)
 
     async def pin(self, session: Session, command: PinMessage, now: float) -> bytes:
         """Pin a message."""
@@ -111,7 +111,7 @@ class MessageAnnotations:
             is_pinned=kind is Kind.PIN,
             is_group=room.is_group,
         )
-        return self._tell(room, session, payload, done)
+        return await self._tell(room, session, payload, done)
 
     async def _annotate(
         self,
@@ -130,7 +130,11 @@ class MessageAnnotations:
             raise ResourceNotFound
         return done
 
-    def _tell(self, room: AnyRoom, session: Session, payload: bytes, done: Annotated) -> bytes:
+    async def _tell(
+        self, room: AnyRoom, session: Session, payload: bytes, done: Annotated
+    ) -> bytes:
         if done.is_new:
-            self._delivery.publish(room, payload, session.connection, group_rev=done.group_rev)
+            await self._delivery.publish_change(
+                room, payload, session.connection, group_rev=done.group_rev
+            )
         return payload

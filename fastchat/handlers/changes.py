@@ -81,7 +81,9 @@ class MessageChanges:
             edited.rev,
             is_group=room.is_group,
         )
-        self._delivery.publish(room, payload, session.connection, group_rev=edited.group_rev)
+        await self._delivery.publish_change(
+            room, payload, session.connection, group_rev=edited.group_rev
+        )
         return payload
 
     async def delete(self, session: Session, command: DeleteMessage, now: float) -> bytes:
@@ -107,7 +109,9 @@ class MessageChanges:
             is_group=room.is_group,
         )
         if deleted.is_new and for_everyone:
-            self._delivery.publish(room, payload, session.connection, group_rev=deleted.group_rev)
+            await self._delivery.publish_change(
+                room, payload, session.connection, group_rev=deleted.group_rev
+            )
         elif deleted.is_new:
             self._delivery.publish_own(room, session, payload)
         return payload

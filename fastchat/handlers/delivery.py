@@ -2,7 +2,8 @@
 
 A conversation has two members, for ever. Those of a group are read from memory, as of the
 ``group_rev`` that the change came with; where memory is older, the events of this group wait until
-the list has been read again, and later ones behind them.
+the list has been read again, and later ones behind them. What nobody may miss goes by way of
+``offline``, which stores it for those who are not here.
 """
 
 import asyncio
@@ -11,6 +12,7 @@ from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
 from fastchat.errors import ServiceUnavailable
+from fastchat.handlers.offline import Change, OfflineEvents
 from fastchat.handlers.recent import RecentPages
 from fastchat.hub.sessions import Hub
 from fastchat.interfaces import Connection, Session
@@ -23,9 +25,12 @@ PAUSE = 0.2  # seconds until a list that could not be read is asked for again
 class Delivery:
     """Hands events to the connections of those concerned."""
 
-    def __init__(self, hub: Hub, memberships: Memberships, recent: RecentPages) -> None:
-        """Take who is here, who is in which group, and pages that are no longer true."""
+    def __init__(
+        self, hub: Hub, memberships: Memberships, recent: RecentPages, offline: OfflineEvents
+    ) -> None:
+        """Take who is here and who is not, who is in which group, and pages now out of date."""
         self._hub = hub
+        self._offline = offline
         self._recent = recent
         self._memberships = memberships
         self._held: dict[int, deque[_GroupEvent]] = {}  # by room; a task reads its members
@@ -64,21 +69,43 @@ class Delivery:
         self._recent.forget(room.room_id)
         if not isinstance(room, Group):
             return self._hub.publish((room.user1_id, room.user2_id), payload, skip)
-        held = self._held.get(room.room_id)
         event = _GroupEvent(payload, skip, group_rev, others, only, without)
-        members = self._memberships.peek(room.room_id, group_rev) if held is None else None
-        if members is not None:
-            return self._send(members, event)
-        if held is None:
-            # What is older must not be read by anybody meanwhile.
-            self._memberships.forget(room.room_id)
-            self._held[room.room_id] = deque((event,))
-            task = asyncio.get_running_loop().create_task(self._work_off(room.room_id))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+        members = self._members_for(room, event)
+        if members is None:
+            return 0
+        return self._hub.publish(event.receivers(members), payload, skip)
+
+    async def publish_change(
+        self,
+        room: AnyRoom,
+        payload: bytes,
+        skip: Connection | None = None,
+        *,
+        group_rev: int = 0,
+        others: Collection[str] = (),
+    ) -> None:
+        """Send one event that nobody may miss, and return when those who are not here will get it.
+
+        To be awaited at once: it is sent before the first wait. See ``publish``.
+
+        Raises:
+            ServiceUnavailable: it is not stored for those who are not here.
+        """
+        self._recent.forget(room.room_id)
+        change = Change(room.room_id, payload)
+        if isinstance(room, Group):
+            told = asyncio.get_running_loop().create_future()
+            event = _GroupEvent(payload, skip, group_rev, others, change=change, told=told)
+            members = self._members_for(room, event)
+            if members is None:
+                await told
+                return
+            receivers = event.receivers(members)
         else:
-            held.append(event)
-        return 0
+            receivers = (room.user1_id, room.user2_id)
+        stored = self._offline.publish(receivers, change, skip)
+        if stored is not None:
+            await stored
 
     def publish_own(self, room: AnyRoom, session: Session, payload: bytes) -> int:
         """Send what only a user himself sees of a room to his other connections."""
@@ -100,6 +127,22 @@ class Delivery:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
+    def _members_for(self, room: Group, event: "_GroupEvent") -> Collection[str] | None:
+        """Return the members of a group; None: the event is held until they are known."""
+        held = self._held.get(room.room_id)
+        if held is not None:
+            held.append(event)
+            return None
+        members = self._memberships.peek(room.room_id, event.group_rev)
+        if members is None:
+            # What is older must not be read by anybody meanwhile.
+            self._memberships.forget(room.room_id)
+            self._held[room.room_id] = deque((event,))
+            task = asyncio.get_running_loop().create_task(self._work_off(room.room_id))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        return members
+
     async def _work_off(self, room_id: int) -> None:
         """Read the members and send what waits for them, as long as anything does."""
         held = self._held[room_id]
@@ -115,8 +158,21 @@ class Delivery:
                 self._send(found.user_ids, held.popleft())
         del self._held[room_id]
 
-    def _send(self, members: Collection[str], event: "_GroupEvent") -> int:
-        return self._hub.publish(event.receivers(members), event.payload, event.skip)
+    def _send(self, members: Collection[str], event: "_GroupEvent") -> None:
+        receivers = event.receivers(members)
+        if event.change is None or event.told is None:
+            self._hub.publish(receivers, event.payload, event.skip)
+            return
+        try:
+            stored = self._offline.publish(receivers, event.change, event.skip)
+        except ServiceUnavailable as error:
+            _tell(event.told, error)
+        else:
+            if stored is None:
+                _tell(event.told, None)
+            else:
+                told = event.told
+                stored.add_done_callback(lambda stored: _tell(told, stored.exception()))
 
 
 class _GroupEvent(NamedTuple):
@@ -126,8 +182,10 @@ class _GroupEvent(NamedTuple):
     skip: Connection | None
     group_rev: int
     others: Collection[str]
-    only: Collection[str] | None
-    without: str | None
+    only: Collection[str] | None = None
+    without: str | None = None
+    change: Change | None = None  # of those that nobody may miss, with who waits for that
+    told: "asyncio.Future[None] | None" = None
 
     def receivers(self, members: Collection[str]) -> Iterable[str]:
         """Return who is to know, given who is a member."""
@@ -138,3 +196,12 @@ class _GroupEvent(NamedTuple):
         if self.without is not None:
             members = [user_id for user_id in members if user_id != self.without]
         return members
+
+
+def _tell(future: "asyncio.Future[None]", error: BaseException | None) -> None:
+    if future.done():
+        return  # nobody waits any more
+    if error is None:
+        future.set_result(None)
+    else:
+        future.set_exception(error)

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from fastchat._speedups.routing import RoutingTable
 from fastchat.hub.presence import Presence
-from fastchat.interfaces import Session, User
+from fastchat.interfaces import Connection, Session, User
 
 
 class Hub:
@@ -13,6 +13,7 @@ class Hub:
     Attributes:
         publish: ``RoutingTable.publish``; one event to all connections of some users.
         publish_all: ``RoutingTable.publish_all``.
+        publish_marked: ``RoutingTable.publish_marked``; returns who has no open connection.
     """
 
     def __init__(self, routes: RoutingTable, presence: Presence) -> None:
@@ -21,6 +22,7 @@ class Hub:
         self._presence = presence
         self.publish = routes.publish
         self.publish_all = routes.publish_all
+        self.publish_marked = routes.publish_marked
 
     @property
     def users_online(self) -> int:
@@ -47,6 +49,11 @@ class Hub:
     def is_here(self, user_id: str) -> bool:
         """Whether the user has a connection here."""
         return user_id in self._routes
+
+    def open_connections(self, user_id: str) -> list[Connection]:
+        """Return the connections of a user that something can still be sent to."""
+        found: list[Connection] = self._routes.connections(user_id)
+        return [connection for connection in found if connection.is_open]
 
     def is_online(self, user_id: str) -> bool:
         """Whether the user counts as online."""

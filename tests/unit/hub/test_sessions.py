@@ -14,7 +14,7 @@ class FakeRoutes:
 
     def __init__(self):
         self.rows = {}
-        self.publish = self.publish_all = None
+        self.publish = self.publish_all = self.publish_marked = None
 
     def add(self, user_id, connection):
         self.rows.setdefault(user_id, []).append(connection)
