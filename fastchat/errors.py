@@ -94,6 +94,22 @@ class PermissionDenied(CommandError):
     details = "You may not do this."
 
 
+class GroupFull(CommandError):
+    """The group has as many members as it may have."""
+
+    code = "GROUP_FULL"
+    message = "Group is full"
+    details = "The group has no room for more members."
+
+
+class OwnerCannotLeave(CommandError):
+    """The owner has to hand the group over first, or to delete it."""
+
+    code = "OWNER_CANNOT_LEAVE"
+    message = "The owner cannot leave"
+    details = "Transfer the ownership of the group first, or delete the group."
+
+
 class ResourceNotFound(CommandError):
     """It does not exist, or the user may not see it."""
 

@@ -24,6 +24,7 @@ from fastchat.handlers.changes import MessageChanges
 from fastchat.handlers.delivery import Delivery
 from fastchat.handlers.finding import Finder
 from fastchat.handlers.group_messages import GroupMessages
+from fastchat.handlers.groups import GroupAdministration
 from fastchat.handlers.history import Conversations
 from fastchat.handlers.messages import Messages
 from fastchat.handlers.offline import OfflineEvents
@@ -36,7 +37,7 @@ from fastchat.housekeeping import Housekeeping
 from fastchat.hub.presence import Presence
 from fastchat.hub.sessions import Hub
 from fastchat.interfaces import Session
-from fastchat.protocol import commands
+from fastchat.protocol import commands, membership_commands
 from fastchat.protocol.codec import Codec
 from fastchat.protocol.codes import CloseCode
 from fastchat.protocol.command import Bounds, Command
@@ -54,6 +55,7 @@ from fastchat.store.contacts import Contacts
 from fastchat.store.conversation_list import ConversationList
 from fastchat.store.event_memory import EventMemory
 from fastchat.store.event_queue import EventQueue
+from fastchat.store.groups import Groups
 from fastchat.store.history import History
 from fastchat.store.memberships import Memberships
 from fastchat.store.pictures import Pictures
@@ -229,6 +231,7 @@ class Server:
             self.writer, tables, block_check_fail_open=config.block_check_fail_open
         )
         self.removals = Removals(self.pool)
+        self.groups = Groups(self.writer, self.pool)
         self.conversation_list = ConversationList(self.pool, tables)
         keys = KeyRing(
             config.chat_encryption_key,
@@ -318,6 +321,7 @@ class Server:
             commands.GetConversations: Route(conversations.list, is_exclusive=True),
             commands.DeleteConversation: Route(conversations.delete),
             commands.Typing: Route(self.typing.type),
+            **self._group_routes(finder),
             SendGroupMessage: Route(self.group_messages.send, length=_content_length),
             SendAnnouncement: Route(self.group_messages.send, length=_content_length),
             GetGroupMessages: Route(conversations.group_page, is_exclusive=True),
@@ -330,6 +334,34 @@ class Server:
             guest_routes,
             routes,
         )
+
+    def _group_routes(self, finder: Finder) -> dict[type[Command], Route]:
+        groups = GroupAdministration(
+            self.groups,
+            self.memberships,
+            self.rooms,
+            self.users,
+            self.relations,
+            self.contacts,
+            finder,
+            self.delivery,
+            most_members=self._config.max_group_members,
+        )
+        return {
+            membership_commands.CreateGroup: Route(groups.create),
+            membership_commands.GetUserGroups: Route(groups.list_own, is_exclusive=True),
+            membership_commands.GetGroupMembers: Route(groups.members, is_exclusive=True),
+            membership_commands.GetGroupInfo: Route(groups.info),
+            membership_commands.AddGroupMember: Route(groups.add),
+            membership_commands.RemoveGroupMember: Route(groups.remove),
+            membership_commands.LeaveGroup: Route(groups.leave),
+            membership_commands.TransferOwnership: Route(groups.transfer),
+            membership_commands.PromoteMember: Route(groups.promote),
+            membership_commands.DemoteMember: Route(groups.demote),
+            membership_commands.SetMemberPermissions: Route(groups.permit),
+            membership_commands.UpdateGroupInfo: Route(groups.update),
+            membership_commands.DeleteGroup: Route(groups.delete),
+        }
 
     def _build_transport(self, tables: BackendTables) -> None:
         config = self._config

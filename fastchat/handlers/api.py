@@ -23,6 +23,7 @@ from fastchat.errors import (
     ValidationError,
 )
 from fastchat.handlers.authentication import Authentication
+from fastchat.handlers.history import describe_partners
 from fastchat.handlers.rows import RowEncoder
 from fastchat.protocol.events import cut_to_fit
 from fastchat.protocol.times import iso_time
@@ -112,13 +113,11 @@ class Pages:
         limit = min(limit, MOST_CONVERSATIONS)
         offset = _whole_number(request.query, "offset", 0, least=0)
         page = await self._conversations.page(user_id, limit, offset=offset)
-        others = [entry.room.other(user_id) for entry in page.entries]
-        known = await self._users.find_many(others)
-        encoded = []
-        for entry, other_id in zip(page.entries, others, strict=True):
-            other = known.get(other_id)
-            # One whom nobody knows any more is called by his id.
-            encoded.append(self._encode(entry, other_id, other.username if other else other_id))
+        partners = await describe_partners(page.entries, user_id, self._users)
+        encoded = [
+            self._encode(entry, partner)
+            for entry, partner in zip(page.entries, partners, strict=True)
+        ]
         shown = cut_to_fit(encoded, keep_oldest=True)
         return orjson.dumps(
             {
@@ -141,13 +140,14 @@ class Pages:
             }
         )
 
-    def _encode(self, entry: ConversationEntry, other_id: str, username: str) -> bytes:
+    def _encode(self, entry: ConversationEntry, partner: dict[str, Any]) -> bytes:
         room, last = entry.room, entry.last_message
         content = self._encoder.open(last, room.conversation_id)
+        partner.get("participant", {}).pop("displayName", None)
         return orjson.dumps(
             {
                 "conversationId": room.conversation_id,
-                "participant": {"userId": other_id, "username": username},
+                **partner,
                 "lastMessage": {
                     "id": last.message_id(room.room_id),
                     "content": content,

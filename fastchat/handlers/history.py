@@ -1,5 +1,8 @@
 """What starting, listing, reading and deleting conversations means."""
 
+from collections.abc import Sequence
+from typing import Any
+
 from fastchat.errors import ResourceNotFound, ServiceUnavailable, UserBlocked, ValidationError
 from fastchat.handlers.delivery import Delivery
 from fastchat.handlers.finding import Finder
@@ -14,13 +17,15 @@ from fastchat.protocol.commands import (
     StartConversation,
 )
 from fastchat.protocol.conversation_events import (
+    describe_listed_group,
+    describe_participant,
     encode_conversation,
     encode_conversation_deleted,
     encode_conversations,
 )
 from fastchat.protocol.events import encode_conversation_started, encode_messages_page
 from fastchat.protocol.group_commands import GetGroupMessages
-from fastchat.store.conversation_list import ConversationList
+from fastchat.store.conversation_list import ConversationEntry, ConversationList
 from fastchat.store.history import History
 from fastchat.store.relations import Relations
 from fastchat.store.rooms import AnyRoom, Rooms, conversation_id_of
@@ -142,15 +147,14 @@ class Conversations:
         if command.before is not None:
             before = (await self._finder.find_room(session, command.before)).room_id
         page = await self._list.page(session.user_id, command.limit, before)
+        partners = await describe_partners(page.entries, session.user_id, self._users)
         entries = []
-        for entry in page.entries:
-            other_id = entry.room.other(session.user_id)
+        for entry, partner in zip(page.entries, partners, strict=True):
             (last_message,) = self._encoder.encode(entry.room, [entry.last_message])
             entries.append(
                 encode_conversation(
                     entry.room.conversation_id,
-                    await self._users.find(other_id),
-                    other_id,
+                    partner,
                     last_message,
                     entry.unread_count,
                     entry.seq,
@@ -190,3 +194,24 @@ class Conversations:
         if room is None and is_user:
             return None
         raise ResourceNotFound
+
+
+async def describe_partners(
+    entries: Sequence[ConversationEntry], user_id: str, users: Users
+) -> list[dict[str, Any]]:
+    """Return who the other one is, or which group it is, for each conversation of a list.
+
+    Raises:
+        ServiceUnavailable: the database did not answer.
+    """
+    rooms = [entry.room for entry in entries]
+    known = await users.find_many(room.other(user_id) for room in rooms if not room.is_group)
+    partners = []
+    for entry in entries:
+        if entry.room.is_group:
+            assert entry.group is not None
+            partners.append(describe_listed_group(entry.room.conversation_id, *entry.group))
+        else:
+            other_id = entry.room.other(user_id)
+            partners.append(describe_participant(other_id, known.get(other_id)))
+    return partners

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import reduce
 from json import JSONDecoder
 from operator import or_
-from typing import Any, NoReturn
+from typing import Annotated, Any, NoReturn, get_args, get_origin
 
 import msgspec
 
@@ -130,8 +130,8 @@ class Codec:
             if value is not None:
                 fields.setdefault(name, value)
         for name in shape.ids:
-            if type(fields.get(name)) is int:  # bool is another type
-                fields[name] = str(fields[name])
+            if name in fields:
+                fields[name] = _take_numbers(fields[name])
         try:
             command = msgspec.convert(fields, shape.command_type)
         except msgspec.ValidationError as error:
@@ -148,8 +148,25 @@ def _shape(command_type: type[Command]) -> _Shape:
     optional: list[Any] = [id_type | None for id_type in ID_TYPES]
     id_types = [*ID_TYPES, *optional]
     fields = msgspec.structs.fields(command_type)
-    ids = tuple(field.encode_name for field in fields if field.type in id_types)
+    ids = tuple(
+        field.encode_name
+        for field in fields
+        if field.type in id_types or _item_type(field.type) in ID_TYPES
+    )
     return _Shape(command_type, ids)
+
+
+def _item_type(annotation: Any) -> Any:
+    """Return what a list of a field holds, None for a field that is no list."""
+    plain = get_args(annotation)[0] if get_origin(annotation) is Annotated else annotation
+    return get_args(plain)[0] if get_origin(plain) is list else None
+
+
+def _take_numbers(value: Any) -> Any:
+    """Return an id, or a list of ids, whole numbers taken as their decimal text."""
+    if isinstance(value, list):
+        return [str(each) if type(each) is int else each for each in value]
+    return str(value) if type(value) is int else value  # bool is another type
 
 
 def _parse(payload: bytes) -> dict[str, Any]:

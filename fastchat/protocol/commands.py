@@ -30,6 +30,7 @@ from fastchat.protocol.command import (
     check_content,
 )
 from fastchat.protocol.group_commands import GROUP_COMMANDS
+from fastchat.protocol.membership_commands import MEMBERSHIP_COMMANDS
 
 
 class Authenticate(Command, tag="authenticate"):
@@ -242,6 +243,7 @@ COMMANDS: tuple[type[Command], ...] = (
     GetConversations,
     Typing,
     *GROUP_COMMANDS,
+    *MEMBERSHIP_COMMANDS,
 )
 TYPE_SPELLINGS = {
     "auth": "authenticate",

@@ -93,23 +93,37 @@ def encode_conversation_deleted(conversation_id: str) -> bytes:
     return _dumps({"type": "conversation_deleted", "conversationId": conversation_id})
 
 
+def describe_participant(user_id: str, person: Person | None) -> dict[str, Any]:
+    """Return who the other one in a conversation is; one whom nobody knows by his id."""
+    return {
+        "participant": {
+            "userId": user_id,
+            "username": user_id if person is None else person.username,
+            "displayName": user_id if person is None else person.display_name,
+        }
+    }
+
+
+def describe_listed_group(group_id: str, name: str, member_count: int) -> dict[str, Any]:
+    """Return what a list shows of a group."""
+    return {"group": {"groupId": group_id, "groupName": name, "memberCount": member_count}}
+
+
 def encode_conversation(
     conversation_id: str,
-    participant: Person | None,
-    other_id: str,
+    partner: dict[str, Any],
     last_message: bytes,
     unread_count: int,
     seq: int,
     rev: int,
 ) -> bytes:
-    """Encode one entry of ``conversations``; a user whom nobody knows is called by his id."""
+    """Encode one entry of ``conversations``.
+
+    ``partner`` comes from ``describe_participant`` or ``describe_listed_group``.
+    """
     fields: dict[str, Any] = {
         "conversationId": conversation_id,
-        "participant": {
-            "userId": other_id,
-            "username": other_id if participant is None else participant.username,
-            "displayName": other_id if participant is None else participant.display_name,
-        },
+        **partner,
         "lastMessage": orjson.Fragment(last_message),
         "unreadCount": unread_count,
         "seq": seq,

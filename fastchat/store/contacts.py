@@ -155,8 +155,9 @@ COMPANIONS = f"""
 SELECT ARRAY(
     SELECT DISTINCT o.user_id
     FROM (
-        SELECT m.room_id FROM room_members m WHERE m.user_id = k.user_id LIMIT {MAX_CONTACTS}
-    ) m JOIN room_members o ON o.room_id = m.room_id
+        SELECT m.room_id FROM room_members m
+        WHERE m.user_id = k.user_id AND m.left_at IS NULL LIMIT {MAX_CONTACTS}
+    ) m JOIN room_members o ON o.room_id = m.room_id AND o.left_at IS NULL
     LIMIT {MAX_CONTACTS}
 )
 FROM unnest($1::{{id_type}}[]) WITH ORDINALITY AS k (user_id, position)

@@ -6,16 +6,16 @@ rooms of the user, about a microsecond each (benchmarks/test_conversation_list.p
 messages only of the rooms on it. What the rooms hold beyond that costs nothing.
 
 A conversation of which the user sees no message is not listed: nobody has written, or all is
-deleted or hidden. Groups have no row in ``dm_conversations`` and are left out here.
+deleted or hidden.
 """
 
 from typing import TYPE_CHECKING, NamedTuple
 
 from fastchat.errors import ResourceNotFound
-from fastchat.store.history import COLUMNS, IS_READ, READ_BY
+from fastchat.store.history import COLUMNS, IS_READ, READ_BY_OTHER
 from fastchat.store.lookups import DEADLINE, BatchedLookup
 from fastchat.store.messages import LAST_SEQ, MessageRow, message_columns
-from fastchat.store.rooms import AnyRoom, Room
+from fastchat.store.rooms import AnyRoom, Group, Room
 
 if TYPE_CHECKING:
     from fastchat.store.backend import BackendTables
@@ -26,11 +26,21 @@ LISTS_PER_QUERY = 8
 # So far behind the end a room is searched for unread messages; who has more is told what is there.
 MOST_UNREAD = 1000
 
-_IS_UNREAD = "m.sender_id <> k.user_id AND NOT m.is_deleted AND NOT m.is_read"
+# Visible messages of others. Removals are few: subtracting them is half as dear as asking of each
+# unread message whether it was removed.
+_IS_UNREAD = "m.sender_id <> {user} AND NOT m.is_deleted AND NOT m.is_read"
+UNREAD_COUNT = f"""(SELECT count(*) FROM chat_messages m
+        WHERE m.room_id = {{room}} AND m.seq > {{after}} AND {_IS_UNREAD})
+    - (SELECT count(*) FROM message_removals x CROSS JOIN LATERAL (
+            SELECT m.sender_id, m.is_deleted, m.is_read FROM chat_messages m
+            WHERE m.room_id = x.room_id AND m.seq = x.seq LIMIT 1
+        ) m
+        WHERE x.user_id = {{user}} AND x.room_id = {{room}} AND x.seq > {{after}}
+          AND {_IS_UNREAD})"""
+UNREAD_AFTER = f"greatest({{read_seq}}, {{hidden_seq}}, {{seq}} - {MOST_UNREAD})"
 
 # The rooms are sorted by their counters alone. Only from there on, in that order and until the page
-# is full, is anything else looked up: each LATERAL depends on the room before it. Removals are few:
-# subtracting them is half as dear as asking of each unread message whether it was removed.
+# is full, is anything else looked up: each LATERAL depends on the room before it.
 _PAGE = f"""
 WITH keys AS MATERIALIZED (
     SELECT k.*,
@@ -38,34 +48,36 @@ WITH keys AS MATERIALIZED (
     FROM unnest($1::integer[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[])
         AS k (position, user_id, wanted, skipped, before_room)
 )
-SELECT k.position, c.room_id, c.conversation_id, c.user1_id, c.user2_id, c.room_seq, c.room_rev,
-    (SELECT count(*) FROM chat_messages m
-        WHERE m.room_id = c.room_id AND m.seq > own.unread_after AND {_IS_UNREAD})
-    - (SELECT count(*) FROM message_removals x CROSS JOIN LATERAL (
-            SELECT m.sender_id, m.is_deleted, m.is_read FROM chat_messages m
-            WHERE m.room_id = x.room_id AND m.seq = x.seq LIMIT 1
-        ) m
-        WHERE x.user_id = k.user_id AND x.room_id = c.room_id AND x.seq > own.unread_after
-          AND {_IS_UNREAD}),
+SELECT k.position, c.room_id, c.conversation_id, c.user1_id, c.user2_id, c.group_name,
+    CASE WHEN c.user1_id IS NULL THEN (
+        SELECT count(*) FROM group_participants p WHERE p.room_id = c.room_id) END,
+    c.room_seq, c.room_rev,
+    {UNREAD_COUNT.format(room="c.room_id", user="k.user_id", after="own.unread_after")},
     {COLUMNS}, {
     IS_READ.format(
         read_seq="CASE WHEN m.sender_id = k.user_id THEN "
-        + READ_BY.format(room="c.room_id", whose="<> k.user_id")
+        + READ_BY_OTHER.format(room="c.room_id", user="k.user_id")
         + " ELSE own.read_seq END"
     )
 }
 FROM keys k CROSS JOIN LATERAL (
-    SELECT r.*, d.conversation_id, d.user1_id, d.user2_id, h.hidden_seq, m.seq AS last_seq
+    SELECT r.*, d.conversation_id, d.user1_id, d.user2_id, d.group_name, h.hidden_seq,
+        m.seq AS last_seq
     FROM (
         SELECT r.room_id, r.seq AS room_seq, r.rev AS room_rev, r.last_at FROM chat_rooms r
         WHERE r.room_id = ANY (ARRAY(
-                SELECT o.room_id FROM room_members o WHERE o.user_id = k.user_id))
+                SELECT o.room_id FROM room_members o
+                WHERE o.user_id = k.user_id AND o.left_at IS NULL))
           AND r.seq > 0
           AND (k.before_room IS NULL OR (r.last_at, r.room_id) < (k.before_at, k.before_room))
         ORDER BY r.last_at DESC, r.room_id DESC
     ) r CROSS JOIN LATERAL (
-        SELECT d.conversation_id, d.user1_id, d.user2_id FROM dm_conversations d
-        WHERE d.room_id = r.room_id LIMIT 1
+        SELECT d.conversation_id, d.user1_id, d.user2_id, NULL::text AS group_name
+        FROM dm_conversations d WHERE d.room_id = r.room_id
+        UNION ALL
+        SELECT g.group_id, NULL, NULL, g.group_name
+        FROM chat_groups g WHERE g.room_id = r.room_id AND g.deleted_at IS NULL
+        LIMIT 1
     ) d CROSS JOIN LATERAL (
         SELECT coalesce((SELECT h.hidden_seq FROM conversation_removals h
             WHERE h.user_id = k.user_id AND h.room_id = r.room_id LIMIT 1), 0) AS hidden_seq
@@ -80,8 +92,9 @@ FROM keys k CROSS JOIN LATERAL (
 ) c CROSS JOIN LATERAL (
     SELECT m.* FROM chat_messages m WHERE m.room_id = c.room_id AND m.seq = c.last_seq LIMIT 1
 ) m CROSS JOIN LATERAL (
-    SELECT o.read_seq,
-        greatest(o.read_seq, c.hidden_seq, c.room_seq - {MOST_UNREAD}) AS unread_after
+    SELECT o.read_seq, {
+    UNREAD_AFTER.format(read_seq="o.read_seq", hidden_seq="c.hidden_seq", seq="c.room_seq")
+} AS unread_after
     FROM room_members o WHERE o.user_id = k.user_id AND o.room_id = c.room_id LIMIT 1
 ) own
 ORDER BY k.position, c.last_at DESC, c.room_id DESC
@@ -102,6 +115,13 @@ RETURNING c.hidden_seq
 """
 
 
+class ListedGroup(NamedTuple):
+    """What a list shows of a group."""
+
+    name: str
+    member_count: int
+
+
 class ConversationEntry(NamedTuple):
     """One conversation as its reader sees it; ``seq`` and ``rev`` are the counters of the room.
 
@@ -109,7 +129,8 @@ class ConversationEntry(NamedTuple):
     ``MOST_UNREAD`` messages behind it.
     """
 
-    room: Room
+    room: AnyRoom
+    group: ListedGroup | None
     seq: int
     rev: int
     unread_count: int
@@ -192,8 +213,14 @@ class ConversationList:
         )
         pages: list[list[ConversationEntry]] = [[] for _ in keys]
         for row in rows:
+            is_group = row[3] is None
             entry = ConversationEntry(
-                Room(*row[1:5]), row[5], row[6], row[7], MessageRow._make(row[8:])
+                Group(*row[1:3]) if is_group else Room(*row[1:5]),
+                ListedGroup(*row[5:7]) if is_group else None,
+                row[7],
+                row[8],
+                row[9],
+                MessageRow._make(row[10:]),
             )
             pages[row[0]].append(entry)
         return pages

@@ -32,8 +32,13 @@ FEW = 100  # messages that are skipped one by one
 COLUMNS = "$message_columns$"  # where message_columns belong
 
 IS_READ = "m.is_read OR m.seq <= coalesce({read_seq}, 0)"
-READ_BY = """(SELECT o.read_seq FROM room_members o
-    WHERE o.room_id = {room} AND o.user_id {whose} LIMIT 1)"""
+OWN_READ = """(SELECT o.read_seq FROM room_members o
+    WHERE o.room_id = {room} AND o.user_id = {user} LIMIT 1)"""
+
+# In a group nobody is "the other", and nobody is told who has read.
+READ_BY_OTHER = """(SELECT o.read_seq FROM room_members o
+    WHERE o.room_id = {room} AND o.user_id <> {user}
+      AND (SELECT true FROM chat_groups g WHERE g.room_id = {room} LIMIT 1) IS NULL LIMIT 1)"""
 
 HIDDEN_SEQ = """coalesce((SELECT c.hidden_seq FROM conversation_removals c
     WHERE c.user_id = k.user_id AND c.room_id = k.room_id LIMIT 1), 0)"""
@@ -51,8 +56,8 @@ WITH keys AS MATERIALIZED (
             k.before_seq - 1, (SELECT r.seq FROM chat_rooms r WHERE r.room_id = k.room_id)
         ) AS top,
         {HIDDEN_SEQ} AS hidden_seq,
-        {READ_BY.format(room="k.room_id", whose="= k.user_id")} AS own_read,
-        {READ_BY.format(room="k.room_id", whose="<> k.user_id")} AS other_read
+        {OWN_READ.format(room="k.room_id", user="k.user_id")} AS own_read,
+        {READ_BY_OTHER.format(room="k.room_id", user="k.user_id")} AS other_read
     FROM unnest($1::integer[], $2::bigint[], $3::text[], $4::integer[], $5::bigint[], $6::bigint[])
         AS k (position, room_id, user_id, wanted, skipped, before_seq)
 )
@@ -93,8 +98,8 @@ _PAGES_FORWARD = f"""
 WITH keys AS MATERIALIZED (
     SELECT k.*,
         {HIDDEN_SEQ} AS hidden_seq,
-        {READ_BY.format(room="k.room_id", whose="= k.user_id")} AS own_read,
-        {READ_BY.format(room="k.room_id", whose="<> k.user_id")} AS other_read
+        {OWN_READ.format(room="k.room_id", user="k.user_id")} AS own_read,
+        {READ_BY_OTHER.format(room="k.room_id", user="k.user_id")} AS other_read
     FROM unnest($1::integer[], $2::bigint[], $3::text[], $4::integer[], $5::bigint[], $6::bigint[])
         AS k (position, room_id, user_id, wanted, after_seq, before_seq)
 )
@@ -116,7 +121,7 @@ FROM keys k CROSS JOIN LATERAL (
 
 _SINGLE = f"""
 SELECT k.position, {COLUMNS}, {
-    IS_READ.format(read_seq=READ_BY.format(room="m.room_id", whose="<> m.sender_id"))
+    IS_READ.format(read_seq=READ_BY_OTHER.format(room="m.room_id", user="m.sender_id"))
 }
 FROM unnest($1::integer[], $2::bigint[], $3::bigint[]) AS k (position, room_id, seq)
 CROSS JOIN LATERAL (
@@ -128,7 +133,7 @@ CROSS JOIN LATERAL (
 # Few messages are pinned, and they have an index of their own.
 _PINNED = f"""
 SELECT {COLUMNS}, {
-    IS_READ.format(read_seq=READ_BY.format(room="k.room_id", whose="<> m.sender_id"))
+    IS_READ.format(read_seq=READ_BY_OTHER.format(room="k.room_id", user="m.sender_id"))
 }
 FROM (SELECT $1::bigint AS room_id, $2::text AS user_id) k CROSS JOIN LATERAL (
     SELECT m.* FROM chat_messages m

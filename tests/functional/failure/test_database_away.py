@@ -10,12 +10,14 @@ import pytest
 from fastchat.protocol import commands
 from fastchat.protocol.commands import COMMANDS
 from fastchat.protocol.group_commands import GetGroupMessages, SendAnnouncement, SendGroupMessage
+from fastchat.protocol.membership_commands import MEMBERSHIP_COMMANDS
 from tests.functional.client import ChatClient
 from tests.functional.failure.load import Crowd
 from tests.functional.failure.process import token, until
 from tests.functional.grouping import GROUP, make_group
 from tests.functional.store.freezing import frozen
 
+GROUP_FIELDS = {"userId": "22", "groupName": "meanwhile", "canAddMembers": True}
 USERS = ("11", "12", "13")
 MARGIN = 0.5  # seconds; this machine does other things too
 DEADLINE = 5.0 + MARGIN  # seconds; docs/protocol.md, "Answers"
@@ -133,6 +135,10 @@ async def questions(server):
         ],
         SendAnnouncement: [{"type": "send_announcement", **group}],
         GetGroupMessages: [{"type": "get_group_messages", **group}],
+        **{
+            command: [{"type": command.__struct_config__.tag, **group, **GROUP_FIELDS}]
+            for command in MEMBERSHIP_COMMANDS
+        },
         commands.Typing: [{"type": "typing", "recipientId": "22", "isTyping": True}],
     }
 

@@ -6,7 +6,10 @@ import asyncpg
 import pytest
 
 from fastchat.store.batch import Duplicate, NewMessage, Reason, Refused, Stored
+from fastchat.store.groups import Groups, GroupWish, Kind
 from tests.functional.grouping import GROUP, make_group, remove_member
+from tests.functional.store.cutting_proxy import CuttingProxy
+from tests.functional.store.reading import open_pool
 from tests.functional.store.writing import append, make_message, make_rooms, make_writer, send
 
 
@@ -174,4 +177,24 @@ async def test_a_removal_that_the_snapshot_misses_is_noticed(database, room_id):
     finally:
         await connection.close()
         await watcher.close()
+        await writer.stop(10.0)
+
+
+async def test_a_group_is_made_and_changed_once_though_answers_got_lost(database):
+    """The answer to a statement is cut off; the lane finds it in its row."""
+    async with CuttingProxy(database) as proxy, open_pool(database) as pool:
+        writer = make_writer(proxy.dsn)
+        groups = Groups(writer, pool)
+        await groups.create("group_0", "Zero", "", "1", 50, ["1"])
+        proxy.cut_answers = True
+        group, made = await groups.create("group_1", "One", "", "1", 50, ["1", "2"])
+        assert made.member_count == 2
+        await groups.change(GroupWish(Kind.ADD, group, "1", "3"))
+        proxy.cut_answers = True
+        done = await groups.change(GroupWish(Kind.ADD, group, "1", "4"))
+        assert (done.rev, done.is_new, proxy.cuts) == (3, True, 2)
+        info, group_rev = await groups.find(group)
+        assert (info.member_count, group_rev) == (4, 3)
+        rows = await pool.fetch("SELECT FROM chat_groups", timeout=5.0, name="test")
+        assert len(rows) == 2
         await writer.stop(10.0)

@@ -10,10 +10,12 @@ import pytest
 
 from fastchat.auth import revocation
 from fastchat.errors import AuthFailed, CommandError, RateLimited
-from fastchat.protocol import codes, conversation_events, events, group_message_events
+from fastchat.protocol import codes, conversation_events, events, group_events, group_message_events
 from fastchat.protocol.codec import Codec
 from fastchat.protocol.command import Bounds
 from fastchat.protocol.commands import COMMANDS, TYPE_SPELLINGS
+from fastchat.store.groups import GroupInfo
+from fastchat.store.memberships import Member
 from tests.unit.protocol.test_events import BOB, NOW, message
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -23,7 +25,11 @@ TAGS = {command.__struct_config__.tag for command in COMMANDS}
 MESSAGE = message(reply_to="7-1", client_message_id="c", edited_at=NOW, is_deleted=True)
 
 
-CONVERSATION = conversation_events.encode_conversation("conv_1_2", BOB, "2", MESSAGE, 1, 3, 4)
+CONVERSATION = conversation_events.encode_conversation(
+    "conv_1_2", conversation_events.describe_participant("2", BOB), MESSAGE, 1, 3, 4
+)
+INFO = GroupInfo("group_1", "Friends", "of mine", "1", 50, 2, NOW)
+MEMBER = group_events.describe_member(Member("2", "member", True, False, NOW), BOB)
 
 
 def every_error():
@@ -80,7 +86,25 @@ GROUP_MESSAGE_EVENTS = {
     "encode_new_group_message": lambda encode: encode(MESSAGE, "9-3", "group_1"),
     "encode_mentioned_in_group": lambda encode: encode(MESSAGE, "9-3", "group_1", BOB),
 }
+GROUP_EVENTS = {
+    "encode_group_created": lambda encode: encode(INFO, [MEMBER], 1),
+    "encode_group_info": lambda encode: encode(INFO),
+    "encode_group_members": lambda encode: encode("group_1", [MEMBER]),
+    "encode_user_groups": lambda encode: encode(
+        [group_events.encode_user_group(INFO, "owner", NOW, 1)]
+    ),
+    "encode_member_added": lambda encode: encode("group_1", BOB, "1", 2),
+    "encode_member_removed": lambda encode: encode("group_1", "2", "1", 2),
+    "encode_member_left": lambda encode: encode("group_1", BOB, 2),
+    "encode_ownership_transferred": lambda encode: encode("group_1", "2", "1", 2),
+    "encode_member_promoted": lambda encode: encode("group_1", "2", "1", 2),
+    "encode_member_demoted": lambda encode: encode("group_1", "2", "1", 2),
+    "encode_member_permissions_updated": lambda encode: encode("group_1", "2", True, False, "1", 2),
+    "encode_group_info_updated": lambda encode: encode(INFO, "1", 2),
+    "encode_group_deleted": lambda encode: encode("group_1", "1", 2),
+}
 MODULES = {
+    group_events: GROUP_EVENTS,
     events: EVENTS,
     conversation_events: CONVERSATION_EVENTS,
     group_message_events: GROUP_MESSAGE_EVENTS,
@@ -139,6 +163,7 @@ def test_every_function_that_encodes_an_event_is_looked_at():
     assert encoders(events) == {*EVENTS, "encode_message"}
     assert encoders(conversation_events) == {*CONVERSATION_EVENTS, "encode_conversation"}
     assert encoders(group_message_events) == {*GROUP_MESSAGE_EVENTS}
+    assert encoders(group_events) == {*GROUP_EVENTS, "encode_user_group"}
 
 
 @pytest.mark.parametrize("event", ENCODED, ids=lambda event: event["type"])
