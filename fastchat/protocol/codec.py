@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from functools import reduce
 from json import JSONDecoder
 from operator import or_
-from typing import Annotated, Any, NoReturn, get_args, get_origin
+from typing import Any, NoReturn
 
 import msgspec
 
 from fastchat.errors import AuthRequired, CommandError, InvalidJson, UnknownType, ValidationError
-from fastchat.protocol.command import ID_TYPES, Bounds, Command
+from fastchat.protocol.command import Bounds, Command, find_ids, type_of
 from fastchat.protocol.commands import BEFORE_SESSION, COMMANDS, TYPE_SPELLINGS
 
 MOST_DIGITS = 200  # of a whole number that keeps its value; no id is that long
@@ -57,7 +57,10 @@ class Codec:
         self._bounds = bounds
         union: Any = reduce(or_, COMMANDS)
         self._decode = msgspec.json.Decoder[Command](union).decode
-        self._shapes = {_tag(command_type): _shape(command_type) for command_type in COMMANDS}
+        self._shapes = {
+            type_of(command_type): _Shape(command_type, find_ids(command_type))
+            for command_type in COMMANDS
+        }
         for spelling, tag in TYPE_SPELLINGS.items():
             self._shapes[spelling] = self._shapes[tag]
 
@@ -124,7 +127,7 @@ class Codec:
 
     def _read(self, fields: dict[str, Any], shape: _Shape) -> Command:
         fields = {name: value for name, value in fields.items() if value is not None}
-        fields["type"] = _tag(shape.command_type)
+        fields["type"] = type_of(shape.command_type)
         for spelling, name in shape.command_type.SPELLINGS.items():
             value = fields.pop(spelling, None)
             if value is not None:
@@ -138,28 +141,6 @@ class Codec:
             _refuse(str(error))
         command.check(self._bounds)
         return command
-
-
-def _tag(command_type: type[Command]) -> str:
-    return str(command_type.__struct_config__.tag)
-
-
-def _shape(command_type: type[Command]) -> _Shape:
-    optional: list[Any] = [id_type | None for id_type in ID_TYPES]
-    id_types = [*ID_TYPES, *optional]
-    fields = msgspec.structs.fields(command_type)
-    ids = tuple(
-        field.encode_name
-        for field in fields
-        if field.type in id_types or _item_type(field.type) in ID_TYPES
-    )
-    return _Shape(command_type, ids)
-
-
-def _item_type(annotation: Any) -> Any:
-    """Return what a list of a field holds, None for a field that is no list."""
-    plain = get_args(annotation)[0] if get_origin(annotation) is Annotated else annotation
-    return get_args(plain)[0] if get_origin(plain) is list else None
 
 
 def _take_numbers(value: Any) -> Any:

@@ -3,9 +3,10 @@
 Source: docs/protocol.md, "Commands".
 """
 
-from typing import Annotated, ClassVar, NamedTuple
+from typing import Annotated, Any, ClassVar, NamedTuple, get_args, get_origin
 
 from msgspec import Meta, Struct
+from msgspec.structs import fields
 
 from fastchat.errors import ValidationError
 
@@ -23,6 +24,8 @@ ConversationId = Annotated[str, Meta(min_length=1, max_length=800)]
 ID_TYPES = (UserId, GroupId, MessageId, ConversationId)
 
 RequestId = Annotated[str, Meta(max_length=64)]
+# Not only white space, which ``check`` sees to, and at most as long as a setting says.
+Content = Annotated[str, Meta(extra_json_schema={"pattern": r"\S"})]
 Limit = Annotated[int, Meta(ge=1)]  # above MOST_PER_PAGE: MOST_PER_PAGE
 Offset = Annotated[int, Meta(ge=0)]
 
@@ -43,6 +46,7 @@ class Command(Struct, tag_field="type", rename="camel", kw_only=True):
     """What every command may carry."""
 
     SPELLINGS: ClassVar[dict[str, str]] = {}  # other names of fields, as on the wire
+    AT_LEAST_ONE: ClassVar[tuple[str, ...]] = ()  # of these fields, as on the wire, is there
 
     request_id: RequestId | None = None
 
@@ -52,6 +56,28 @@ class Command(Struct, tag_field="type", rename="camel", kw_only=True):
         Raises:
             ValidationError: with the wire name of the field.
         """
+
+
+def type_of(kind: type[Struct]) -> str:
+    """Return the ``type`` of a command or an event on the wire."""
+    return str(kind.__struct_config__.tag)
+
+
+def find_ids(command_type: type[Command]) -> tuple[str, ...]:
+    """Return the wire names of the fields in which whole numbers are taken as their text."""
+    optional: list[Any] = [id_type | None for id_type in ID_TYPES]
+    id_types = [*ID_TYPES, *optional]
+    return tuple(
+        field.encode_name
+        for field in fields(command_type)
+        if field.type in id_types or _item_type(field.type) in ID_TYPES
+    )
+
+
+def _item_type(annotation: Any) -> Any:
+    """Return what a list of a field holds, None for a field that is no list."""
+    plain = get_args(annotation)[0] if get_origin(annotation) is Annotated else annotation
+    return get_args(plain)[0] if get_origin(plain) is list else None
 
 
 def check_content(content: str, max_length: int) -> None:

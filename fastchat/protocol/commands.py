@@ -21,6 +21,7 @@ from fastchat.protocol.command import (
     MOST_PER_PAGE,
     Bounds,
     Command,
+    Content,
     ConversationId,
     GroupId,
     Limit,
@@ -71,7 +72,7 @@ class SendPrivateMessage(Command, tag="send_private_message"):
     SPELLINGS: ClassVar[dict[str, str]] = {"replyTo": "replyToMessageId"}
 
     recipient_id: UserId
-    content: str
+    content: Content
     conversation_id: ConversationId | None = None
     reply_to_message_id: MessageId | None = None
     client_message_id: MessageId | None = None
@@ -85,6 +86,8 @@ class SendPrivateMessage(Command, tag="send_private_message"):
 
 class GetPrivateMessages(Command, tag="get_private_messages"):
     """Ask for a page of a conversation; ``before`` and ``after`` are values of ``seq``."""
+
+    AT_LEAST_ONE = ("conversationId", "recipientId")
 
     conversation_id: ConversationId | None = None
     recipient_id: UserId | None = None
@@ -119,7 +122,7 @@ class EditMessage(Command, tag="edit_message"):
     SPELLINGS: ClassVar[dict[str, str]] = {"newContent": "content", **GROUP_SPELLING}
 
     message_id: MessageId
-    content: str
+    content: Content
     conversation_id: ConversationId | None = None
     group_id: None = None
 
@@ -145,7 +148,9 @@ class AddReaction(Command, tag="add_reaction"):
     SPELLINGS: ClassVar[dict[str, str]] = {"emoji": "reaction", **GROUP_SPELLING}
 
     message_id: MessageId
-    reaction: Annotated[str, Meta(min_length=1, max_length=MAX_REACTION)]
+    reaction: Annotated[
+        str, Meta(min_length=1, max_length=MAX_REACTION, extra_json_schema={"pattern": r"\S"})
+    ]
     conversation_id: ConversationId | None = None
     group_id: None = None
 
@@ -210,6 +215,8 @@ class GetConversations(Command, tag="get_conversations"):
 
 class Typing(Command, tag="typing"):
     """Say that one is writing, or not any more."""
+
+    AT_LEAST_ONE = ("recipientId", "groupId")
 
     is_typing: bool
     recipient_id: UserId | None = None

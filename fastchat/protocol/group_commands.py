@@ -12,6 +12,7 @@ from fastchat.protocol.command import (
     MOST_PER_PAGE,
     Bounds,
     Command,
+    Content,
     GroupId,
     Limit,
     MessageId,
@@ -26,7 +27,7 @@ class SendGroupMessage(Command, tag="send_group_message"):
     SPELLINGS: ClassVar[dict[str, str]] = {"replyTo": "replyToMessageId"}
 
     group_id: GroupId
-    content: str
+    content: Content
     reply_to_message_id: MessageId | None = None
     client_message_id: MessageId | None = None
     # The other spelling. Any value fails here, so that the codec looks closer and moves it.
@@ -41,7 +42,7 @@ class SendAnnouncement(Command, tag="send_announcement"):
     """Send a message that is pinned at once; admins may."""
 
     group_id: GroupId
-    content: str
+    content: Content
     client_message_id: MessageId | None = None
 
     def check(self, bounds: Bounds) -> None:

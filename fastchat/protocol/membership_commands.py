@@ -16,7 +16,12 @@ MAX_GROUP_NAME = 100  # code points
 MAX_GROUP_DESCRIPTION = 500  # code points
 DEFAULT_MAX_MEMBERS = 50
 
-GroupName = Annotated[str, Meta(min_length=1, max_length=MAX_GROUP_NAME)]
+GroupName = Annotated[
+    str,
+    Meta(min_length=1, max_length=MAX_GROUP_NAME, extra_json_schema={"pattern": r"\S"}),
+]
+# ``check`` sees to this, and to what a setting allows at most.
+MaxMembers = Annotated[int, Meta(extra_json_schema={"minimum": FEWEST_MEMBERS})]
 GroupDescription = Annotated[str, Meta(max_length=MAX_GROUP_DESCRIPTION)]
 
 
@@ -28,7 +33,7 @@ class CreateGroup(Command, tag="create_group"):
     group_name: GroupName
     group_description: GroupDescription = ""
     initial_members: Annotated[list[UserId], Meta(max_length=MOST_INITIAL_MEMBERS)] = []
-    max_members: int | None = None
+    max_members: MaxMembers | None = None
     # The other spelling. Any value fails here, so that the codec looks closer and moves it.
     member_user_ids: None = None
 
@@ -98,6 +103,8 @@ class DemoteMember(Command, tag="demote_member"):
 class SetMemberPermissions(Command, tag="set_member_permissions"):
     """Say what a member may do; what is left out stays."""
 
+    AT_LEAST_ONE = ("canSendMessages", "canAddMembers")
+
     group_id: GroupId
     user_id: UserId
     can_send_messages: bool | None = None
@@ -115,10 +122,12 @@ class SetMemberPermissions(Command, tag="set_member_permissions"):
 class UpdateGroupInfo(Command, tag="update_group_info"):
     """Change what a group is called, or how large it may be; what is left out stays."""
 
+    AT_LEAST_ONE = ("groupName", "groupDescription", "maxMembers")
+
     group_id: GroupId
     group_name: GroupName | None = None
     group_description: GroupDescription | None = None
-    max_members: int | None = None
+    max_members: MaxMembers | None = None
 
     def check(self, bounds: Bounds) -> None:
         """Demand something to change, and refuse a blank name or a bound out of bounds."""

@@ -126,6 +126,9 @@ class ChatClient:
         """``None`` while open."""
         return self.websocket.close_reason
 
+    def look_at(self, frame: Frame) -> None:
+        """See every frame as it comes; for those who want to."""
+
     async def close(self) -> None:
         """Close and stop reading; harmless when already closed."""
         try:
@@ -151,6 +154,7 @@ class ChatClient:
                 if frame is None:
                     self._fault = f"no event: {message[:200]!r}"
                     break
+                self.look_at(frame)
                 self.frames.append(frame)
                 self.unread.append(frame)
                 self._wake()

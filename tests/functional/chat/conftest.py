@@ -12,6 +12,7 @@ from fastchat.auth.tokens import make_token
 from fastchat.config import load
 from fastchat.server import Server
 from tests.functional.client import ChatClient
+from tests.strict import check_event
 
 SECRET = bytes(range(48))
 ENVIRONMENT = {
@@ -27,6 +28,20 @@ ENVIRONMENT = {
 }
 
 
+class StrictClient(ChatClient):
+    """Notes every frame that is not exactly an event of the protocol."""
+
+    def __init__(self, websocket) -> None:
+        self.faults: list[str] = []
+        super().__init__(websocket)
+
+    def look_at(self, frame) -> None:
+        try:
+            check_event(frame)
+        except AssertionError as error:
+            self.faults.append(str(error))
+
+
 class Chat:
     """A running server and its clients; whatever was opened is closed at the end."""
 
@@ -34,6 +49,7 @@ class Chat:
         self.database = database
         self.stack = stack
         self.server: Server
+        self.clients: list[StrictClient] = []
 
     @property
     def url(self) -> str:
@@ -57,7 +73,9 @@ class Chat:
         return make_token(SECRET, str(user_id), expires_in, **claims)
 
     async def guest(self, **options) -> ChatClient:
-        return await self.stack.enter_async_context(await ChatClient.connect(self.url, **options))
+        client = await StrictClient.connect(self.url, **options)
+        self.clients.append(client)
+        return await self.stack.enter_async_context(client)
 
     async def join(self, user_id: int | str, **options) -> ChatClient:
         client = await self.guest(**options)
@@ -87,6 +105,8 @@ async def start_chat(database):
         yield start
     for chat in running:
         await chat.stop()
+        for client in chat.clients:
+            assert client.faults == []
     assert not failures
     assert asyncio.all_tasks() == {asyncio.current_task()}
 
