@@ -52,6 +52,8 @@ autobahn: build
 
 docs: build
 	$(BIN)/fastchat config --docs > docs/configuration.md
+	$(BIN)/fastchat schema --json-schema > docs/schema/protocol.schema.json
+	$(BIN)/fastchat schema --asyncapi > docs/schema/asyncapi.json
 
 clean:
 	rm -rf build dist reports *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks .import_linter_cache

@@ -72,6 +72,10 @@ def _parser() -> argparse.ArgumentParser:
     shape = config.add_mutually_exclusive_group()
     shape.add_argument("--env", action="store_true", help="as an environment file")
     shape.add_argument("--docs", action="store_true", help="as Markdown, as in the documentation")
+    schema = commands.add_parser("schema", help="print the wire protocol for programs")
+    format_ = schema.add_mutually_exclusive_group()
+    format_.add_argument("--json-schema", action="store_true", help="as JSON Schema; the default")
+    format_.add_argument("--asyncapi", action="store_true", help="as an AsyncAPI document")
     return parser
 
 

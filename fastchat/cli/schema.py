@@ -1,0 +1,28 @@
+"""``fastchat schema``: the wire for programs, as JSON Schema or AsyncAPI."""
+
+import argparse
+import json
+
+from fastchat import __version__
+from fastchat.protocol.asyncapi import asyncapi
+from fastchat.protocol.json_schema import json_schema
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the document asked for."""
+    print(asyncapi_text() if args.asyncapi else json_schema_text(), end="")
+    return 0
+
+
+def json_schema_text() -> str:
+    """Write docs/schema/protocol.schema.json."""
+    return _text(json_schema())
+
+
+def asyncapi_text() -> str:
+    """Write docs/schema/asyncapi.json."""
+    return _text(asyncapi(__version__))
+
+
+def _text(document: object) -> str:
+    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
