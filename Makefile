@@ -11,7 +11,7 @@ INSTALLED := $(VENV)/installed.stamp
 EDITABLE := $(VENV)/editable.stamp
 COMPILED := $(VENV)/compiled.stamp
 
-.PHONY: help run build test check format bench autobahn docs clean
+.PHONY: help run build test check format bench bench-deep autobahn docs clean
 .DELETE_ON_ERROR:
 
 help:
@@ -21,6 +21,7 @@ help:
 	@echo "make check     format, lint, types, import rule"
 	@echo "make format    format all Python code"
 	@echo "make bench     run the benchmarks"
+	@echo "make bench-deep  pages of the history in a table of ten million rows"
 	@echo "make autobahn  run the WebSocket conformance suite; needs a Python 2.7"
 	@echo "make docs      write the generated documents again"
 	@echo "make clean     remove what was built; .venv and .fastchat stay"
@@ -46,6 +47,9 @@ format: build
 
 bench: build
 	$(BIN)/python -m pytest benchmarks --benchmark-columns=min,median,ops --benchmark-sort=name $(ARGS)
+
+bench-deep: build
+	$(BIN)/python -m benchmarks.deep_history --rows $(or $(ROWS),10000000)
 
 autobahn: build
 	tests/conformance/run.sh $(CASES)
