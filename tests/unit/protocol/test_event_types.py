@@ -11,7 +11,7 @@ from fastchat.protocol import events, system_types
 from fastchat.protocol.event import Reply
 from fastchat.protocol.event_types import EVENTS, REPLIES
 from tests.strict import check_event, kind_of
-from tests.unit.protocol.test_documentation import ENCODED, EXAMPLES, TAGS, every_error
+from tests.unit.protocol.test_documentation import ENCODED, TAGS, every_error
 from tests.unit.protocol.test_events import message
 
 
@@ -28,15 +28,6 @@ def test_what_is_encoded_is_exactly_what_its_struct_says(event):
 def test_a_field_that_no_struct_has_is_found(event):
     with pytest.raises(AssertionError, match="unknown field"):
         check_event({**event, "surprise": 1})
-
-
-@pytest.mark.parametrize(
-    "example",
-    [example for example in EXAMPLES if "type" in example and example["type"] not in TAGS],
-    ids=lambda example: example["type"],
-)
-def test_every_example_of_an_event_is_exactly_one(example):
-    check_event(example)
 
 
 def test_a_message_has_either_a_recipient_or_a_group():
@@ -82,4 +73,4 @@ def test_an_answer_may_carry_the_id_of_its_command_and_other_events_may_not(even
 def test_codes_of_errors_are_those_that_exist():
     existing = {error.code for error in every_error()} | {CommandError.code}
     full = json.loads(events.encode_server_full())["code"]
-    assert set(get_args(system_types.ErrorCode)) >= existing | {full}
+    assert set(get_args(system_types.ErrorCode)) == existing | {full}

@@ -32,6 +32,7 @@ def validator(name):
 
 COMMAND, EVENT = validator("command"), validator("event")
 BY_TYPE = {type_of(kind): validator(kind.__name__) for kind in COMMANDS}
+BY_TYPE |= {spelling: BY_TYPE[name] for spelling, name in TYPE_SPELLINGS.items()}
 
 
 def references(value):
