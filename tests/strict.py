@@ -5,9 +5,10 @@ from typing import Any
 import msgspec
 
 from fastchat.protocol.command import type_of
+from fastchat.protocol.commands import TYPE_SPELLINGS
 from fastchat.protocol.event import Event
-from fastchat.protocol.event_types import EVENTS
-from fastchat.protocol.system_types import Connected, Welcome
+from fastchat.protocol.event_types import EVENTS, REPLIES
+from fastchat.protocol.system_types import Connected, Error, Welcome
 
 KINDS = {type_of(kind): kind for kind in EVENTS}
 
@@ -26,3 +27,12 @@ def check_event(frame: dict[str, Any]) -> None:
         msgspec.convert(frame, kind_of(frame))
     except msgspec.ValidationError as error:
         raise AssertionError(f"{error}: {frame}") from None
+
+
+def check_reply(frame: dict[str, Any], command: object) -> None:
+    """Raise for a decoded frame that is no answer to a command of this type, nor an error."""
+    replies = (
+        REPLIES.get(TYPE_SPELLINGS.get(command, command), ()) if isinstance(command, str) else ()
+    )
+    if kind_of(frame) not in (*replies, Error):
+        raise AssertionError(f"no reply to {command}: {frame}")

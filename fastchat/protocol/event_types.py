@@ -45,7 +45,7 @@ REPLIES: dict[str, tuple[type[Reply], ...]] = {
     "get_group_members": (groups.GroupMembers,),
     "get_group_info": (groups.GroupInfo,),
     "add_group_member": (groups.MemberAdded,),
-    "remove_group_member": (groups.MemberRemoved,),
+    "remove_group_member": (groups.MemberRemoved, groups.MemberLeft),
     "leave_group": (groups.MemberLeft,),
     "transfer_ownership": (groups.OwnershipTransferred,),
     "promote_member": (groups.MemberPromoted,),

@@ -12,7 +12,7 @@ from fastchat.auth.tokens import make_token
 from fastchat.config import load
 from fastchat.server import Server
 from tests.functional.client import ChatClient
-from tests.strict import check_event
+from tests.strict import check_event, check_reply
 
 SECRET = bytes(range(48))
 ENVIRONMENT = {
@@ -29,15 +29,23 @@ ENVIRONMENT = {
 
 
 class StrictClient(ChatClient):
-    """Notes every frame that is not exactly an event of the protocol."""
+    """Notes every frame that is not exactly an event, or does not answer the command it names."""
 
     def __init__(self, websocket) -> None:
         self.faults: list[str] = []
+        self.asked: dict[str, str] = {}  # types of commands by their ids
         super().__init__(websocket)
+
+    async def send(self, **command) -> None:
+        if isinstance(command.get("requestId"), str):
+            self.asked[command["requestId"]] = command.get("type")
+        await super().send(**command)
 
     def look_at(self, frame) -> None:
         try:
             check_event(frame)
+            if isinstance(frame.get("requestId"), str) and frame["requestId"] in self.asked:
+                check_reply(frame, self.asked[frame["requestId"]])
         except AssertionError as error:
             self.faults.append(str(error))
 
