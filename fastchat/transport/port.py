@@ -16,6 +16,7 @@ import traceback
 from collections.abc import Callable, Collection, Sequence
 from time import monotonic
 from typing import NamedTuple, cast
+from weakref import WeakSet
 
 from multidict import CIMultiDict
 from picows.picows import _parse_http_request  # type: ignore[attr-defined]
@@ -31,6 +32,7 @@ HEAD_TIMEOUT = 5.0  # seconds for the whole head, and for the TLS handshake
 CLOSE_TIMEOUT = 2.0  # seconds for a peer to take an error, and for its part of closing TLS
 SWEEP_INTERVAL = 1.0  # seconds
 BACKLOG = 1024
+DRAIN_POLL = 0.01  # seconds
 MAX_HEADS = 4096  # connections whose first head is not complete
 HTTP_STALL_TIMEOUT = 30_000  # milliseconds, as the kernel counts them
 _UPGRADE = re.compile(rb"\r\nupgrade:[^\r\n]*\bwebsocket\b", re.IGNORECASE)
@@ -97,6 +99,9 @@ class Listener:
         self._servers: list[asyncio.AbstractServer] = []
         self._addresses: list[tuple[str, int]] = []
         self._sweep_timer: asyncio.TimerHandle | None = None
+        # The loop tells us when a TLS handshake is over, but not when it fails: then it lets go of
+        # the protocol.
+        self._handshakes: WeakSet[HeadProtocol] = WeakSet()
 
     @property
     def port(self) -> int:
@@ -115,7 +120,7 @@ class Listener:
         for bound in sockets:
             self._addresses.append(bound.getsockname()[:2])
             server = await self._loop.create_server(
-                lambda: HeadProtocol(self),
+                self._accept_tls if tls else self._accept,
                 sock=bound,
                 ssl=tls,
                 backlog=BACKLOG,
@@ -129,6 +134,21 @@ class Listener:
         """Take no more connections; those that are here stay."""
         for server in self._servers:
             server.close()
+
+    async def drain_heads(self, timeout: float) -> None:
+        """Let those who have just connected say what they want: nobody is cut off before."""
+        give_up = self._loop.time() + min(timeout, self.head_timeout)
+        # Polled: nobody tells when a handshake has failed.
+        while (self.heads or self._handshakes) and self._loop.time() < give_up:  # noqa: ASYNC110
+            await asyncio.sleep(DRAIN_POLL)
+
+    def begin_head(self, head: "HeadProtocol") -> None:
+        """Note a connection whose head is awaited; drop the oldest when there are too many."""
+        self._handshakes.discard(head)
+        self.heads[head] = None
+        if len(self.heads) > self.max_heads:
+            self.head_drops += 1
+            next(iter(self.heads)).drop()
 
     async def stop(self, code: int, reason: str, timeout: float) -> None:
         """Close everything within ``timeout`` seconds; what is left then is dropped."""
@@ -151,6 +171,14 @@ class Listener:
             await server.wait_closed()
         self._servers.clear()
 
+    def _accept(self) -> "HeadProtocol":
+        return HeadProtocol(self)
+
+    def _accept_tls(self) -> "HeadProtocol":
+        head = HeadProtocol(self)
+        self._handshakes.add(head)
+        return head
+
     def _sweep(self) -> None:
         self._sweep_timer = self._loop.call_later(SWEEP_INTERVAL, self._sweep)
         self.endpoint.sweep(monotonic())
@@ -159,7 +187,7 @@ class Listener:
 class HeadProtocol(asyncio.Protocol):
     """Gathers the head of a connection's first request and hands the connection over."""
 
-    __slots__ = ("_head", "_is_ended", "_listener", "_stream", "_timer")
+    __slots__ = ("__weakref__", "_head", "_is_ended", "_listener", "_stream", "_timer")
 
     def __init__(self, listener: Listener) -> None:
         self._listener = listener
@@ -171,13 +199,9 @@ class HeadProtocol(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Start the deadline."""
         self._stream = cast(asyncio.Transport, transport)
-        listener = self._listener
-        listener.heads[self] = None
-        if len(listener.heads) > listener.max_heads:
-            listener.head_drops += 1
-            next(iter(listener.heads)).drop()
+        self._listener.begin_head(self)
         loop = asyncio.get_running_loop()
-        self._timer = loop.call_later(listener.head_timeout, self._expire)
+        self._timer = loop.call_later(self._listener.head_timeout, self._expire)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the connection."""
@@ -327,18 +351,44 @@ def tokens(headers: "CIMultiDict[str]", name: str) -> set[str]:
     }
 
 
-def bind(host: str, port: int) -> socket.socket:
-    """Bind one TCP socket, restartable at once; port 0: any free one."""
+def bind(host: str, port: int, *, is_shared: bool = False) -> socket.socket:
+    """Bind one TCP socket, restartable at once; port 0: any free one.
+
+    Shared ones may have the same port: whoever connects goes to one of those that listen.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     bound = socket.socket(family, socket.SOCK_STREAM)
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if is_shared:
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         bound.setblocking(False)
         bound.bind((host, port))
     except BaseException:
         bound.close()
         raise
     return bound
+
+
+def bind_shared(host: str, port: int, count: int) -> list[socket.socket]:
+    """Bind several sockets to one port that nobody else listens on.
+
+    Raises:
+        OSError: the port cannot be had.
+    """
+    # Without this another server of the same user, whose sockets are shared too, would get half
+    # of our clients, and we half of its.
+    bind(host, port).close()
+    first = bind(host, port, is_shared=True)
+    sockets = [first]
+    try:
+        while len(sockets) < count:
+            sockets.append(bind(host, first.getsockname()[1], is_shared=True))
+    except BaseException:
+        for bound in sockets:
+            bound.close()
+        raise
+    return sockets
 
 
 def make_tls_context(key: str, cert: str, ca: str | None = None) -> ssl.SSLContext:

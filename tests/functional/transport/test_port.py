@@ -7,7 +7,7 @@ from ipaddress import ip_network
 
 import pytest
 
-from fastchat.transport.port import Refusal, bind
+from fastchat.transport.port import Refusal, bind, bind_shared
 from tests.functional.transport.conftest import until
 from tests.functional.transport.raw_client import ACCEPT, TEXT, RawClient, frame, upgrade_head
 
@@ -220,6 +220,48 @@ async def test_port_that_accepts_no_more_keeps_who_is_there(server):
     assert await client.read_text() == "still here"
     with pytest.raises(ConnectionRefusedError):
         await RawClient.connect(server.port)
+
+
+async def test_head_under_way_when_the_port_closes_is_answered(server):
+    await server.start()
+    client = await server.connect()
+    await client.send(upgrade_head()[:20])
+    await until(lambda: server.listener.heads)
+    server.listener.close_accepting()
+    draining = asyncio.create_task(server.listener.drain_heads(5.0))
+    await client.send(upgrade_head()[20:])
+    assert "101 Switching" in await client.read_head()
+    async with asyncio.timeout(2.0):
+        await draining
+    assert len(server.opened) == 1
+
+
+async def test_head_that_never_comes_delays_the_end_by_no_more_than_its_deadline(server):
+    await server.start()
+    await server.connect()
+    await until(lambda: server.listener.heads)
+    async with asyncio.timeout(2.0):
+        await server.listener.drain_heads(0.05)
+    assert server.listener.heads
+
+
+async def test_shared_sockets_have_one_port_and_each_gets_some_of_those_who_come(server):
+    await server.start()
+    shared = bind_shared("127.0.0.1", 0, 2)
+    port = shared[0].getsockname()[1]
+    await server.listener.start(shared)
+    assert server.listener.addresses[1:] == [("127.0.0.1", port)] * 2
+    for _ in range(20):
+        server.clients.append(await RawClient.open(port))
+    await until(lambda: server.endpoint.connections == 20)
+
+
+def test_shared_sockets_are_not_shared_with_another_server():
+    first = bind_shared("127.0.0.1", 0, 1)[0]
+    with first:
+        first.listen()
+        with pytest.raises(OSError, match="in use"):
+            bind_shared("127.0.0.1", first.getsockname()[1], 1)
 
 
 async def test_several_sockets_serve_one_endpoint(server):

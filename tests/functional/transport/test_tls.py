@@ -2,6 +2,7 @@
 
 import asyncio
 import datetime
+import gc
 import ssl
 from time import monotonic
 
@@ -119,6 +120,38 @@ async def test_peer_that_does_not_finish_its_tls_handshake_is_dropped(server, tl
     await client.send(b"\x16\x03\x01")
     await client.expect_end()
     assert not server.listener.heads
+
+
+async def test_handshake_under_way_when_the_port_closes_is_finished(server, tls, trusting):
+    await server.start(tls=tls)
+    reader, writer = await asyncio.open_connection("localhost", server.port)
+    await until(lambda: server.listener._handshakes)
+    server.listener.close_accepting()
+    draining = asyncio.create_task(server.listener.drain_heads(5.0))
+    async with asyncio.timeout(5.0):
+        await writer.start_tls(trusting, server_hostname="localhost")
+        writer.write(upgrade_head())
+        assert b"101 Switching" in await reader.readuntil(b"\r\n\r\n")
+        await draining
+    assert len(server.opened) == 1
+    writer.transport.abort()
+
+
+async def test_handshake_that_failed_does_not_delay_the_end(server, tls):
+    await server.start(tls=tls)
+    for _ in range(5):
+        client = await server.connect()
+        await client.send(b"no TLS at all, of course" * 10)
+        await client.expect_end()
+    leaver = await server.connect()
+    await until(lambda: server.listener._handshakes)
+    leaver.close()
+    draining = asyncio.create_task(server.listener.drain_heads(5.0))
+    async with asyncio.timeout(2.0):
+        while not draining.done():
+            # asyncio's own loop, which only tests use, leaves them in a cycle.
+            gc.collect()
+            await asyncio.sleep(0.01)
 
 
 async def test_frames_of_one_turn_arrive_in_order_over_tls(server, tls, trusting):
