@@ -1,34 +1,27 @@
-"""The application: builds every object, starts, drains and stops them.
-
-``run`` is the process: the embedded database where no other is configured, and the event loop with
-one ``Server`` in it. Everything else in fastchat gets its neighbours and settings from here.
-"""
+"""The application: the embedded database where no other is configured, and the supervisor in it."""
 
 import asyncio
-import gc
 import logging
 import resource
-import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import asyncpg
-import uvloop
 
-from fastchat import __version__
 from fastchat._speedups import COMPILED
 from fastchat.config import Config
-from fastchat.server import Server
 from fastchat.store import backend, development, migrations
 from fastchat.store.backend import BackendTables
 from fastchat.store.connect import connect_arguments, warn_of_unverified_server
 from fastchat.store.embedded import EmbeddedPostgres, EmbeddedPostgresError
 from fastchat.store.lookups import QUERY_SETTINGS
+from fastchat.supervisor.processes import StartError
+from fastchat.supervisor.supervisor import Supervisor
 
 STARTUP_PATIENCE = 60.0  # seconds that the database may take to answer at start
 STARTUP_PAUSE = 0.5  # seconds between tries
-SUPERVISION_INTERVAL = 1.0  # seconds between looks at the embedded database
 WORKING_FILES = 64  # file descriptors besides those of clients
 
 log = logging.getLogger("fastchat")
@@ -36,27 +29,26 @@ log = logging.getLogger("fastchat")
 OnReady = Callable[[str], None]
 
 
-class StartError(Exception):
-    """The server cannot start; the text says why."""
-
-
 def run(config: Config, on_ready: OnReady | None = None) -> int:
     """Serve until SIGTERM or SIGINT; return the exit code of the process.
 
     Args:
         config: The settings, complete.
-        on_ready: Called with the URL once the port is open.
+        on_ready: Called with the URL once all workers accept connections.
     """
     _raise_file_limit(config.max_connections)
     if not COMPILED:
         log.warning("the compiled kernels are missing; run `make build`")
     try:
         with _database(config) as postgres:
-            uvloop.run(_serve(config, postgres, on_ready))
+            arguments = database_arguments(config, postgres)
+            if postgres is None:
+                warn_of_unverified_server(ssl=config.db_ssl, dsn=config.database_url)
+            prepare = partial(prepare_database, config, arguments)
+            return Supervisor(config, arguments, prepare, postgres, on_ready).run()
     except (StartError, EmbeddedPostgresError) as error:
         log.error("fastchat cannot start: %s", error)
         return 1
-    return 0
 
 
 @contextmanager
@@ -67,38 +59,6 @@ def _database(config: Config) -> Iterator[EmbeddedPostgres | None]:
         return
     with EmbeddedPostgres(config.fastchat_data_dir) as postgres:
         yield postgres
-
-
-async def _serve(
-    config: Config, postgres: EmbeddedPostgres | None, on_ready: OnReady | None
-) -> None:
-    loop = asyncio.get_running_loop()
-    stopped = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopped.set)
-    arguments = database_arguments(config, postgres)
-    if postgres is None:
-        warn_of_unverified_server(ssl=config.db_ssl, dsn=config.database_url)
-    tables = await prepare_database(config, arguments)
-    server = Server(config, arguments, tables)
-    supervision = loop.create_task(_supervise(postgres)) if postgres is not None else None
-    try:
-        await server.start()
-        # What lives from here on lives for ever; the collector need not look at it again.
-        gc.collect()
-        gc.freeze()
-        log.info("listening", extra={"url": server.url, "version": __version__})
-        if on_ready is not None:
-            on_ready(server.url)
-        await stopped.wait()
-        log.info("shutting down")
-    except OSError as error:
-        raise StartError(f"HOST={config.host}, PORT={config.port}: {error.strerror}") from None
-    finally:
-        await server.stop()
-        if supervision is not None:
-            supervision.cancel()
-            await asyncio.gather(supervision, return_exceptions=True)
 
 
 def database_arguments(config: Config, postgres: EmbeddedPostgres | None) -> dict[str, Any]:
@@ -151,18 +111,6 @@ async def prepare_database(config: Config, arguments: dict[str, Any]) -> Backend
         raise StartError(f"the database cannot be used: {error}") from None
     finally:
         connection.terminate()
-
-
-async def _supervise(postgres: EmbeddedPostgres) -> None:
-    """Start the embedded database again whenever it has ended."""
-    while True:
-        await asyncio.sleep(SUPERVISION_INTERVAL)
-        try:
-            # In a thread: a start takes a while, and clients want their answers meanwhile.
-            if await asyncio.to_thread(postgres.ensure_running):
-                log.warning("the embedded database had ended and was started again")
-        except EmbeddedPostgresError as error:
-            log.error("the embedded database does not start: %s", error)
 
 
 def _raise_file_limit(connections: int) -> None:

@@ -33,6 +33,7 @@ from fastchat.handlers.rows import RowEncoder
 from fastchat.handlers.sending import Neighbours
 from fastchat.handlers.system import Announcer, System
 from fastchat.handlers.typing import TypingEvents
+from fastchat.host import Place
 from fastchat.housekeeping import Housekeeping
 from fastchat.hub.presence import Presence
 from fastchat.hub.sessions import Hub
@@ -82,16 +83,25 @@ RETRY_SPREAD = 10  # seconds over which clients are asked to come back after a s
 class Server:
     """The chat server of this process; needs a running event loop."""
 
-    def __init__(self, config: Config, arguments: Mapping[str, Any], tables: BackendTables) -> None:
+    def __init__(
+        self,
+        config: Config,
+        arguments: Mapping[str, Any],
+        tables: BackendTables,
+        place: Place | None = None,
+    ) -> None:
         """Build everything; nothing is opened before ``start``.
 
         Args:
-            config: The settings.
+            config: The settings, with this worker's share of the database connections.
             arguments: Of ``asyncpg.connect``.
             tables: What the main backend's tables look like.
+            place: Which worker this is and what it shares with the others; without one it is
+                the only worker, and opens the port itself.
         """
         self._config = config
         self._tables = tables
+        self._place = place or Place.alone()
         self._loop = asyncio.get_running_loop()
         self._is_draining = False
         self._ticker: asyncio.TimerHandle | None = None
@@ -114,11 +124,7 @@ class Server:
     @property
     def url(self) -> str:
         """Where a client on this machine connects to."""
-        host = self._config.host
-        if host in ("0.0.0.0", "::", ""):
-            host = "127.0.0.1"
-        shown = f"[{host}]" if ":" in host else host
-        return f"{'wss' if self._config.tls_cert else 'ws'}://{shown}:{self.port}"
+        return self._config.url_at(self.port)
 
     async def start(self) -> None:
         """Connect to the database and open the port.
@@ -130,7 +136,7 @@ class Server:
         tls = None
         if config.tls_cert:
             tls = make_tls_context(config.tls_key, config.tls_cert, config.tls_ca or None)
-        bound = bind(config.host, config.port)
+        bound = self._place.socket or bind(config.host, config.port)
         await self.pool.start()
         self.writer.start()
         if self.event_writer is not self.writer:
@@ -148,6 +154,7 @@ class Server:
         self._is_draining = True
         deadline = self._loop.time() + self._config.shutdown_timeout
         self.listener.close_accepting()
+        self.census.publish()
         self._announce_draining()
         # First what has yet to reach the writer, at last the repeats that it found.
         await self._drain_sends(deadline)
@@ -159,6 +166,7 @@ class Server:
         await self._drain_sends(deadline)
         await self.dispatcher.drain(max(0.0, deadline - self._loop.time()))
         await self.delivery.drain(max(0.0, deadline - self._loop.time()))
+        await self.listener.drain_heads(max(0.0, deadline - self._loop.time()))
         await self.listener.stop(CloseCode.GOING_AWAY, "Server shutting down", timeout=CLOSE_TIME)
         if self._ticker is not None:
             self._ticker.cancel()
@@ -176,7 +184,9 @@ class Server:
         await self.event_writer.stop(max(CLOSE_TIME, deadline - self._loop.time()))
         self.event_queue.stop()
         # Look-ups whose answer nobody waits for any more.
-        await self.pool.stop(CLOSE_TIME)
+        left = deadline + CLOSE_TIME - self._loop.time()
+        await self.pool.stop(min(CLOSE_TIME, max(0.0, left)))
+        self.census.publish()
 
     async def _drain_sends(self, deadline: float) -> None:
         for sending in (self.messages, self.group_messages):
@@ -407,12 +417,13 @@ class Server:
             },
             cleared=self.housekeeping.cleared,
         )
-        self.metrics = Metrics(sources, compiled=COMPILED, version=__version__)
-        health = Health(
-            self.metrics,
+        self.census = self._place.open_census(
+            sources,
             max_connections=config.max_connections,
             is_draining=lambda: self._is_draining,
         )
+        self.metrics = Metrics(self.census, compiled=COMPILED, version=__version__)
+        health = Health(self.metrics, max_connections=config.max_connections)
         pages = api.make_routes(
             self.authentication,
             self.conversation_list,
@@ -468,6 +479,7 @@ class Server:
         now = time.monotonic()
         self.hub.sweep(now)
         self.watch.expire(time.time())
+        self.census.publish()
 
 
 def _content_length(

@@ -22,6 +22,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, cast
 
 import asyncpg
 
@@ -106,7 +107,7 @@ def serving(folder: Path, dsn: str, secret: bytes, connections: int) -> Iterator
             if server.poll() is not None or time.monotonic() > end:
                 raise SystemExit(log.read_text())
             time.sleep(0.05)
-        yield server.pid, url
+        yield worker_of(url), url
     finally:
         server.terminate()
         server.wait()
@@ -203,9 +204,18 @@ async def wait_for(url: str, connections: int) -> None:
         await asyncio.sleep(0.1)
 
 
+def worker_of(url: str) -> int:
+    """Return the process id of the worker."""
+    return int(page(url, "/metrics")["workers"]["each"][0]["pid"])
+
+
 def active(url: str) -> int:
-    with urllib.request.urlopen("http" + url.removeprefix("ws") + "/health", timeout=10) as answer:
-        return int(json.load(answer)["connections"]["active"])
+    return int(page(url, "/health")["connections"]["active"])
+
+
+def page(url: str, path: str) -> dict[str, Any]:
+    with urllib.request.urlopen("http" + url.removeprefix("ws") + path, timeout=10) as answer:
+        return cast(dict[str, Any], json.load(answer))
 
 
 def memory(pid: int) -> dict[str, int]:

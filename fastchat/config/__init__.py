@@ -7,13 +7,14 @@ what they may not be together. Milliseconds exist only in the environment: insid
 
 import base64
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from fastchat.config.kinds import MIN_JWT_SECRET_BYTES, Network
 from fastchat.config.settings import REDIS_NAMES, SETTINGS, Setting
 
+LEAST_CONNECTIONS = 3  # to the database, for one of several workers: writer, pool, recovery
 DOCUMENTED_ENCRYPTION_KEY = "super-secure-aes-encryption-key-32"
 
 
@@ -98,6 +99,18 @@ class Config:
         """Whether no database is named, so that fastchat runs its own."""
         return not self.database_url and not self.db_host
 
+    def url_at(self, port: int) -> str:
+        """Where a client on this machine connects to."""
+        host = "127.0.0.1" if self.host in ("0.0.0.0", "::", "") else self.host
+        shown = f"[{host}]" if ":" in host else host
+        return f"{'wss' if self.tls_cert else 'ws'}://{shown}:{port}"
+
+    def for_one_worker(self) -> "Config":
+        """The same settings, with one worker's share of the database connections."""
+        most = self.db_max_connections // self.web_concurrency
+        least = -(-self.db_min_connections // self.web_concurrency)
+        return replace(self, db_max_connections=most, db_min_connections=min(least, most))
+
 
 def load(environ: Mapping[str, str]) -> Config:
     """Read all settings; empty variables count as unset.
@@ -147,6 +160,18 @@ def _contradictions(values: dict[str, Any], given: set[str], wrong: set[str]) ->
     least, most = values["db_min_connections"], values["db_max_connections"]
     if least > most and not wrong & {"DB_MIN_CONNECTIONS", "DB_MAX_CONNECTIONS"}:
         problems.append(f"DB_MIN_CONNECTIONS={least}: expected at most DB_MAX_CONNECTIONS={most}")
+    workers = values["web_concurrency"]
+    if workers > 1:
+        # Nothing carries events from one worker to another yet.
+        problems.append(
+            f"WEB_CONCURRENCY={workers}: expected 1: this version runs one worker process"
+        )
+    needed = workers * LEAST_CONNECTIONS
+    if workers > 1 and most < needed and "DB_MAX_CONNECTIONS" not in wrong:
+        problems.append(
+            f"DB_MAX_CONNECTIONS={most}: expected at least {needed},"
+            f" {LEAST_CONNECTIONS} for each of WEB_CONCURRENCY={workers} workers"
+        )
     parts = ("DB_HOST", "DB_NAME", "DB_USER")
     missing = [name for name in parts if name not in given]
     if "DATABASE_URL" not in given and 0 < len(missing) < len(parts):

@@ -33,17 +33,6 @@ def whole(lowest: int, highest: int, unit: str) -> Kind:
     return Kind(unit, lambda value: _whole_number(value, lowest, highest))
 
 
-def only(number: int, unit: str, reason: str) -> Kind:
-    """One number and no other, for now."""
-
-    def parse(value: str) -> int:
-        if value.strip() == str(number):
-            return number
-        raise ValueError(f"{number}: {reason}")
-
-    return Kind(unit, parse)
-
-
 def milliseconds(lowest: int) -> Kind:
     """Durations: milliseconds in the environment, seconds inside."""
     return Kind("ms", lambda value: _whole_number(value, lowest, LONGEST_MS, " ms") / 1000)

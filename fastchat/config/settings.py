@@ -18,7 +18,6 @@ from fastchat.config.kinds import (
     Kind,
     choice,
     milliseconds,
-    only,
     text,
     whole,
 )
@@ -59,7 +58,7 @@ _SERVER = (
     Setting(
         "WEB_CONCURRENCY",
         "1",
-        only(1, "count", "this version runs one worker process"),
+        whole(1, 1024, "count"),
         "worker processes; 1 in this version",
     ),
     Setting(
@@ -167,9 +166,14 @@ _DATABASE = (
         "DB_MAX_CONNECTIONS",
         "10",
         whole(2, 10_000, "count"),
-        "database connections at most, those of the writer included",
+        "database connections at most, over all workers, those of their writers included",
     ),
-    Setting("DB_MIN_CONNECTIONS", "2", whole(0, 10_000, "count"), "database connections kept open"),
+    Setting(
+        "DB_MIN_CONNECTIONS",
+        "2",
+        whole(0, 10_000, "count"),
+        "database connections kept open, over all workers",
+    ),
     Setting(
         "DB_IDLE_TIMEOUT",
         "30000",

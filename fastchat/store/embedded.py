@@ -14,10 +14,8 @@ import signal
 import socket
 import subprocess
 import tempfile
-import threading
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
@@ -56,9 +54,8 @@ class EmbeddedPostgresError(Exception):
 class EmbeddedPostgres:
     """One PostgreSQL server on one data directory; a context manager.
 
-    All methods block; they may be called from any thread, one at a time goes on. Start it from the
-    main thread: it ends with the thread that started it. It belongs to the process that started it:
-    in a forked child ``dsn`` works, and ``stop`` and ``ensure_running`` do nothing.
+    Start it from the main thread: it ends with the thread that started it. It belongs to the
+    process that started it: in a forked child ``dsn`` works, ``stop`` and ``revive`` do nothing.
     """
 
     def __init__(self, data_dir: Path) -> None:
@@ -74,10 +71,6 @@ class EmbeddedPostgres:
         self._process: subprocess.Popen[bytes] | None = None
         self._port = 0
         self._owner = 0  # the process that started it
-        self._turn = threading.RLock()
-        self._is_stopping = threading.Event()
-        self._starter: ThreadPoolExecutor | None = None
-        self.restarts = 0
 
     @property
     def dsn(self) -> str:
@@ -104,63 +97,47 @@ class EmbeddedPostgres:
             EmbeddedPostgresError: another fastchat uses the folder, the programs are missing or
                 cannot be run, or the server ended; with the end of its log.
         """
-        with self._turn:
-            self._owner = os.getpid()
-            self._is_stopping.clear()
-            self._root.mkdir(parents=True, exist_ok=True, mode=0o755)
-            self._take_lock()
-            try:
-                self._choose_user()
-                if not (self._data / "PG_VERSION").exists():
-                    self._create()
-                self._launch()
-            except BaseException:
-                self.stop()
-                raise
+        self._owner = os.getpid()
+        self._root.mkdir(parents=True, exist_ok=True, mode=0o755)
+        self._take_lock()
+        try:
+            self._choose_user()
+            if not (self._data / "PG_VERSION").exists():
+                self._create()
+            self._launch()
+        except BaseException:
+            self.stop()
+            raise
 
-    def ensure_running(self) -> bool:
+    def revive(self) -> bool:
         """Start the server again, on the same port, if it has ended; return whether it had.
 
-        Takes as long as its recovery: an event loop calls it in a thread. That thread may end, the
-        server stays.
-
-        Raises:
-            EmbeddedPostgresError: it does not start, or ``stop`` was called meanwhile.
+        Does not wait until it answers. What is left of a killed server may make the new one end at
+        once: call it again then, from the main thread.
         """
-        if os.getpid() != self._owner:
+        if os.getpid() != self._owner or self._process is None or self._process.poll() is None:
             return False
-        with self._turn:
-            if self._process is None or self._process.poll() is None:
-                return False
-            if threading.current_thread() is not threading.main_thread() and not self._starter:
-                # A server ends with the thread that starts it, so one that lasts does.
-                self._starter = ThreadPoolExecutor(1, "embedded-postgres")
-            self._launch()
-            self.restarts += 1
-            return True
+        self._remove_stale_pid_file()
+        self._process = self._spawn(self._port)
+        return True
 
     def stop(self) -> None:
-        """Stop the server cleanly and let go of the folder; a start under way is given up."""
+        """Stop the server cleanly and let go of the folder."""
         if os.getpid() != self._owner:
             return
-        self._is_stopping.set()
-        with self._turn:
-            if self._process is not None:
-                for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGKILL):
-                    if self._process.poll() is not None:
-                        break
-                    self._process.send_signal(number)
-                    with suppress(subprocess.TimeoutExpired):
-                        self._process.wait(STOP_TIMEOUT)
-                self._process = None
-            if self._starter is not None:
-                self._starter.shutdown()
-                self._starter = None
-            if self._lock is not None:
-                # Forked children have copies of it, which closing would not let go.
-                fcntl.flock(self._lock, fcntl.LOCK_UN)
-                os.close(self._lock)
-                self._lock = None
+        if self._process is not None:
+            for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGKILL):
+                if self._process.poll() is not None:
+                    break
+                self._process.send_signal(number)
+                with suppress(subprocess.TimeoutExpired):
+                    self._process.wait(STOP_TIMEOUT)
+            self._process = None
+        if self._lock is not None:
+            # Forked children have copies of it, which closing would not let go.
+            fcntl.flock(self._lock, fcntl.LOCK_UN)
+            os.close(self._lock)
+            self._lock = None
 
     def _take_lock(self) -> None:
         lock = os.open(self._lock_file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -291,21 +268,17 @@ class EmbeddedPostgres:
         """Start the server and wait for it; a killed one may stand in the way for a moment."""
         known_port = self._port  # 0: nobody has been told of one yet
         give_up = time.monotonic() + RETRY_TIMEOUT
-        while not self._is_stopping.is_set():
+        while True:
             started_at = self._log.stat().st_size if self._log.exists() else 0
             self._port = known_port or free_port()
             self._remove_stale_pid_file()
-            if self._starter is None:
-                self._process = self._spawn(self._port)
-            else:
-                self._process = self._starter.submit(self._spawn, self._port).result()
+            self._process = self._spawn(self._port)
             if self._wait_until_ready(self._process):
                 return
             said = self._log_since(started_at)
             if time.monotonic() > give_up or not any(text in said for text in LEFTOVERS):
                 raise EmbeddedPostgresError(f"PostgreSQL ended at its start:\n{said[-LOG_TAIL:]}")
             time.sleep(POLL)
-        raise EmbeddedPostgresError("the start was given up")
 
     def _remove_stale_pid_file(self) -> None:
         """Remove the pid file of a server that is gone.
@@ -342,7 +315,7 @@ class EmbeddedPostgres:
     def _wait_until_ready(self, process: subprocess.Popen[bytes]) -> bool:
         probe = [str(self._bin / "pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(self._port)]
         end = time.monotonic() + START_TIMEOUT
-        while time.monotonic() < end and not self._is_stopping.is_set():
+        while time.monotonic() < end:
             if process.poll() is not None:
                 return False
             if subprocess.run(probe, env=environment(), cwd="/", check=False).returncode == 0:

@@ -1,12 +1,13 @@
 """The answers of ``/health``, ``/ready`` and ``/live``: an HTTP status and a JSON body.
 
 ``/live`` says that the event loop runs, ``/ready`` that traffic may come, ``/health`` what is the
-matter; the last one is always 200, so that looking never takes a server out of service.
+matter; the last one is always 200, so that looking never takes a server out of service. Health and
+readiness are those of the server: any worker gives the same answer.
 """
 
-from collections.abc import Callable
-
-from fastchat.telemetry.metrics import Metrics, average_response_ms, resident_bytes
+from fastchat.telemetry.census import View
+from fastchat.telemetry.metrics import Metrics, average_response_ms
+from fastchat.telemetry.sources import Sources
 
 LATE_LOOP = 1.0  # seconds of event-loop lag from which the worker counts as degraded
 NEARLY_FULL = 0.9  # share of MAX_CONNECTIONS
@@ -14,75 +15,68 @@ NEARLY_FULL = 0.9  # share of MAX_CONNECTIONS
 Answer = tuple[int, dict[str, object]]
 
 
-class Health:
-    """Judges the figures; costs a few microseconds per question."""
+def find_problems(sources: Sources, max_connections: int) -> list[str]:
+    """Say what makes this worker degraded or unhealthy; nothing when it is healthy."""
+    found = []
+    if not sources.pool.is_connected:
+        found.append("the database does not answer")
+    if sources.pool.waiting:
+        found.append("queries wait for a database connection")
+    if sources.lag.latest >= LATE_LOOP:
+        found.append("the event loop is late")
+    if sources.transport.connections >= NEARLY_FULL * max_connections:
+        found.append("nearly all connections are in use")
+    return found
 
-    def __init__(
-        self,
-        metrics: Metrics,
-        *,
-        max_connections: int,
-        is_draining: Callable[[], bool] = lambda: False,
-    ) -> None:
-        """Take the figures, the limit of connections and whether a shutdown is under way."""
+
+class Health:
+    """Judges the figures of all workers."""
+
+    def __init__(self, metrics: Metrics, *, max_connections: int) -> None:
+        """Take the figures and the limit of connections of one worker."""
         self._metrics = metrics
         self._max_connections = max_connections
-        self._is_draining = is_draining
-
-    def problems(self) -> list[str]:
-        """What makes this worker degraded or unhealthy, in words; empty when healthy."""
-        sources = self._metrics.sources
-        found = []
-        if not sources.pool.is_connected:
-            found.append("the database does not answer")
-        if sources.pool.waiting:
-            found.append("queries wait for a database connection")
-        if sources.lag.latest >= LATE_LOOP:
-            found.append("the event loop is late")
-        if sources.transport.connections >= NEARLY_FULL * self._max_connections:
-            found.append("nearly all connections are in use")
-        if self._is_draining():
-            found.append("the server is shutting down")
-        return found
 
     def health(self) -> Answer:
-        """Answer ``/health``: healthy, degraded, or unhealthy without the database."""
-        sources = self._metrics.sources
-        problems = self.problems()
+        """Answer ``/health``: healthy, degraded, or unhealthy without a worker that works."""
+        view = self._metrics.view()
+        problems = _problems(view)
         status = "degraded" if problems else "healthy"
-        if not sources.pool.is_connected:
+        if not any(snapshot.is_connected for snapshot in view.workers):
             status = "unhealthy"
+        gauges, totals = view.gauges, view.totals
         return 200, {
             "status": status,
             "timestamp": self._metrics.timestamp(),
-            "uptime": round(self._metrics.uptime(), 3),
+            "uptime": self._metrics.uptime(view),
             "connections": {
-                "active": sources.transport.connections,
-                "peak": sources.transport.peak_connections,
-                "limit": self._max_connections,
+                "active": gauges["connections"],
+                "peak": gauges["connections_peak"],
+                "limit": self._max_connections * view.record.workers,
             },
-            "memory": {"rss": resident_bytes()},
+            "memory": {"rss": gauges["resident_memory_bytes"]},
             "database": {
-                "connected": sources.pool.is_connected,
-                "poolSize": sources.pool.size,
-                "idleConnections": sources.pool.idle,
+                "connected": bool(gauges["pool_connected"]),
+                "poolSize": gauges["pool_size"],
+                "idleConnections": gauges["pool_idle"],
             },
             "redis": {"connected": False},
-            "workers": {"total": 1, "healthy": 0 if status == "unhealthy" else 1},
+            "workers": {"total": view.record.workers, "healthy": view.healthy},
             "metrics": {
-                "messagesSent": sources.transport.messages_out,
-                "messagesReceived": sources.transport.messages_in,
-                "errors": sum(sources.spine.errors_by_code.values()),
-                "averageResponseTime": average_response_ms(sources),
+                "messagesSent": totals.counters["messages_out"],
+                "messagesReceived": totals.counters["messages_in"],
+                "errors": sum(totals.labelled["errors"].values()),
+                "averageResponseTime": average_response_ms(totals),
             },
             "problems": problems,
         }
 
     def ready(self) -> Answer:
-        """Answer ``/ready``: 503 without the database and during a shutdown."""
-        connected = self._metrics.sources.pool.is_connected
-        draining = self._is_draining()
-        ready = connected and not draining
+        """Answer ``/ready``: 503 without a worker that serves and reaches the database."""
+        view = self._metrics.view()
+        connected = any(snapshot.is_connected for snapshot in view.workers)
+        draining = view.record.is_stopping or not view.serving
+        ready = view.healthy > 0 and not draining
         body: dict[str, object] = {
             "status": "ready" if ready else "not ready",
             "timestamp": self._metrics.timestamp(),
@@ -94,3 +88,20 @@ class Health:
     def live(self) -> Answer:
         """Answer ``/live``: that this answer comes is the news."""
         return 200, {"status": "live", "timestamp": self._metrics.timestamp()}
+
+
+def _problems(view: View) -> list[str]:
+    """What the workers say, and which of them say nothing."""
+    found = []
+    many = view.record.workers > 1
+    for snapshot in view.workers:
+        prefix = f"worker {snapshot.worker}: " if many else ""
+        found += [prefix + problem for problem in snapshot.problems]
+    if view.record.is_stopping or not view.serving:
+        found.append("the server is shutting down")
+        return found
+    serving = {snapshot.worker for snapshot in view.serving}
+    for worker in range(1, view.record.workers + 1):
+        if worker not in serving:
+            found.append(f"worker {worker} does not answer")
+    return found

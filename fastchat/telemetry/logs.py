@@ -67,6 +67,11 @@ def _timestamp(record: logging.LogRecord) -> str:
 class JsonFormatter(logging.Formatter):
     """One JSON object per event, exceptions included, on one line."""
 
+    def __init__(self, worker: int | None = None) -> None:
+        """Take the number of the worker whose events these are; None: of no worker."""
+        super().__init__()
+        self._fields = {} if worker is None else {"worker": worker}
+
     def format(self, record: logging.LogRecord) -> str:
         """Write the record; values JSON does not know become their text."""
         entry: dict[str, object] = {
@@ -74,6 +79,7 @@ class JsonFormatter(logging.Formatter):
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": redact(_message(record)),
+            **self._fields,
         }
         for name, value in _fields(record).items():
             entry.setdefault(name, _plain(value))
@@ -96,9 +102,15 @@ def _plain(value: object) -> object:
 class TextFormatter(logging.Formatter):
     """One line for people; line breaks and control characters inside are escaped."""
 
+    def __init__(self, worker: int | None = None) -> None:
+        """Take the number of the worker whose events these are; None: of no worker."""
+        super().__init__()
+        self._suffix = "" if worker is None else f"[{worker}]"
+
     def format(self, record: logging.LogRecord) -> str:
         """Write the record, fields last as ``name=value``."""
-        line = f"{_timestamp(record)} {record.levelname:<7} {record.name}: {_message(record)}"
+        source = record.name + self._suffix
+        line = f"{_timestamp(record)} {record.levelname:<7} {source}: {_message(record)}"
         for name, value in _fields(record).items():
             line += f" {name}={value!r}" if isinstance(value, str) else f" {name}={value}"
         if record.exc_info:
@@ -116,7 +128,7 @@ def _escape(match: re.Match[str]) -> str:
     return match.group().encode("unicode_escape").decode()
 
 
-def setup(level: str, format: str, stream: TextIO | None = None) -> None:
+def setup(level: str, format: str, stream: TextIO | None = None, worker: int | None = None) -> None:
     """Send all logs to a stream, standard error unless told; calling it again replaces it.
 
     Writing is synchronous: a line costs about 20 µs, and the hot path logs nothing per message.
@@ -126,9 +138,10 @@ def setup(level: str, format: str, stream: TextIO | None = None) -> None:
         level: ``debug``, ``info``, ``warning`` or ``error``.
         format: ``json`` or ``text``.
         stream: Where the lines go.
+        worker: Its number is in every line; None: this process is no worker.
     """
     handler = logging.StreamHandler(stream or sys.stderr)
-    handler.setFormatter(JsonFormatter() if format == "json" else TextFormatter())
+    handler.setFormatter(JsonFormatter(worker) if format == "json" else TextFormatter(worker))
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     logging.captureWarnings(True)
     # When a stream fails (a full disk, a closed pipe), logging would print the arguments of the

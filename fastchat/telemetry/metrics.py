@@ -1,11 +1,7 @@
-"""The figures of ``/metrics``, as JSON and as Prometheus text.
+"""The figures of ``/metrics``, as JSON and as Prometheus text, over all workers of the server."""
 
-Nothing is counted here: when somebody asks, the counters of the hot objects are read.
-"""
-
-import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 
 from prometheus_client import generate_latest
@@ -17,145 +13,40 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector, CollectorRegistry
 
-from fastchat.telemetry.sources import CacheCounters, Histogram, Sources
+from fastchat.telemetry.census import Census, View
+from fastchat.telemetry.figures import COUNTERS, GAUGES, HISTOGRAMS, LABELLED, LEVELS, QUERY_TIMES
+from fastchat.telemetry.snapshot import Buckets, Number, Totals
 
 PROMETHEUS_CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 MOST_IPS_SHOWN = 5
 
-Reading = Callable[[Sources], float]
-
-# Name without the ending _total, help, how to read it.
-COUNTERS: tuple[tuple[str, str, Reading], ...] = (
-    ("connections_opened", "WebSocket connections opened", lambda s: s.transport.opened),
-    ("connections_closed", "WebSocket connections closed", lambda s: s.transport.closed),
-    ("messages_in", "Text messages received", lambda s: s.transport.messages_in),
-    ("messages_out", "Text messages sent", lambda s: s.transport.messages_out),
-    ("bytes_in", "Bytes received in frames", lambda s: s.transport.bytes_in),
-    ("bytes_out", "Bytes sent in frames", lambda s: s.transport.bytes_out),
-    (
-        "outbox_sheds",
-        "Ephemeral events dropped because an outbox was over its mark",
-        lambda s: s.transport.ephemeral_sheds,
-    ),
-    (
-        "slow_consumers",
-        "Connections closed because their outbox was full",
-        lambda s: s.transport.slow_consumers,
-    ),
-    ("commands", "Commands decoded and admitted", lambda s: s.spine.commands),
-    ("batches", "Batches committed", lambda s: s.writer.batches),
-    ("messages_stored", "Messages committed", lambda s: s.writer.messages),
-    (
-        "messages_duplicate",
-        "Sends that repeated a stored client message id",
-        lambda s: s.writer.duplicates,
-    ),
-    ("messages_refused", "Sends refused by the batch statement", lambda s: s.writer.refused),
-    ("batch_retries", "Batches that ran again after an error", lambda s: s.writer.retries),
-    (
-        "batch_unknown_outcomes",
-        "Batches whose answer was lost and had to be looked up",
-        lambda s: s.writer.unknown_outcomes,
-    ),
-    (
-        "block_check_fail_opens",
-        "Batches that ran without the check of blocks because it failed",
-        lambda s: s.writer.block_check_fail_opens,
-    ),
-    (
-        "commit_seconds",
-        "Seconds spent waiting for batches to commit",
-        lambda s: s.writer.commit_seconds,
-    ),
-    ("pool_queries", "Queries of the pool", lambda s: s.pool.queries),
-    ("pool_query_seconds", "Seconds spent in queries of the pool", lambda s: s.pool.query_seconds),
-    ("pool_timeouts", "Queries that missed their deadline", lambda s: s.pool.timeouts),
-    ("pool_errors", "Queries that failed", lambda s: s.pool.errors),
-)
-
-GAUGES: tuple[tuple[str, str, Reading], ...] = (
-    ("connections", "Open WebSocket connections", lambda s: s.transport.connections),
-    (
-        "connections_peak",
-        "Most WebSocket connections at once since the start",
-        lambda s: s.transport.peak_connections,
-    ),
-    (
-        "read_buffer_pinned_bytes",
-        "Memory held by read buffers that grew",
-        lambda s: s.transport.pinned_bytes,
-    ),
-    ("users_online", "Users who count as online", lambda s: s.hub.users_online),
-    (
-        "users_online_peak",
-        "Most users online at once since the start",
-        lambda s: s.hub.peak_users,
-    ),
-    ("conversations", "Conversations in memory", lambda s: len(s.conversations)),
-    ("lane_depth", "Messages that wait for their commit", lambda s: s.writer.depth),
-    ("pool_connected", "1: the database answers", lambda s: s.pool.is_connected),
-    ("pool_size", "Open database connections of the pool", lambda s: s.pool.size),
-    ("pool_idle", "Idle database connections of the pool", lambda s: s.pool.idle),
-    ("pool_waiting", "Calls that wait for a database connection", lambda s: s.pool.waiting),
-    ("ip_addresses", "IP addresses with an open connection", lambda s: _ip_counts(s)[0]),
-    (
-        "ip_connections_highest",
-        "Most open connections of one IP address",
-        lambda s: _ip_counts(s)[1],
-    ),
-    ("event_loop_lag_seconds", "Latest lateness of the event loop", lambda s: s.lag.latest),
-    (
-        "event_loop_lag_worst_seconds",
-        "Largest lateness of the event loop in the last minute",
-        lambda s: s.lag.worst,
-    ),
-    ("resident_memory_bytes", "Resident memory of this process", lambda _: resident_bytes()),
-)
-
-HISTOGRAMS: tuple[tuple[str, str, Callable[[Sources], Histogram]], ...] = (
-    (
-        "send_to_ack_seconds",
-        "From a message's arrival to its acknowledgement",
-        lambda s: s.spine.send_to_ack,
-    ),
-    (
-        "send_to_delivery_seconds",
-        "From a message's arrival to the receiver's outbox",
-        lambda s: s.spine.send_to_delivery,
-    ),
-    ("batch_size_messages", "Messages per batch", lambda s: s.writer.batch_sizes),
-)
-
-
-CACHES: tuple[tuple[str, str, Callable[[CacheCounters], int]], ...] = (
-    ("cache_hits", "Look-ups that memory answered", lambda cache: cache.hits),
-    ("cache_misses", "Look-ups that memory could not answer", lambda cache: cache.misses),
-)
-
 
 class Metrics(Collector):
-    """Reads the sources when asked; a collector for prometheus-client."""
+    """Writes the figures when asked; a collector for prometheus-client."""
 
     def __init__(
         self,
-        sources: Sources,
+        figures: Census,
         *,
         compiled: bool,
         version: str,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
-        """Take what to read, whether the kernels are compiled, and a clock (Unix seconds)."""
-        self.sources = sources
-        self.started_at = wall_clock()
+        """Take the figures, whether the kernels are compiled, and a clock (Unix seconds)."""
+        self._figures = figures
         self._wall_clock = wall_clock
         self._build = {"version": version, "compiled": "yes" if compiled else "no"}
         # Without the automatic describe: it would read everything at start.
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(self)
 
-    def uptime(self) -> float:
-        """Seconds since the start."""
-        return max(0.0, self._wall_clock() - self.started_at)
+    def view(self) -> View:
+        """Read the figures of all workers."""
+        return self._figures.view()
+
+    def uptime(self, view: View) -> float:
+        """Seconds since the start of the server."""
+        return round(max(0.0, self._wall_clock() - view.record.started_at), 3)
 
     def timestamp(self) -> str:
         """Now, as ISO 8601 UTC with milliseconds."""
@@ -167,156 +58,144 @@ class Metrics(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Yield every metric; prometheus-client calls this."""
-        sources = self.sources
-        for name, text, read in COUNTERS:
-            yield CounterMetricFamily(f"fastchat_{name}", text, value=read(sources))
-        for name, text, read in GAUGES:
-            yield GaugeMetricFamily(f"fastchat_{name}", text, value=float(read(sources)))
-        for name, text, find in HISTOGRAMS:
+        view = self.view()
+        totals = view.totals
+        for name, text, _ in COUNTERS:
+            value = totals.counters.get(name, 0)
+            yield CounterMetricFamily(f"fastchat_{name}", text, value=value)
+        for name, text, _ in GAUGES:
+            yield GaugeMetricFamily(f"fastchat_{name}", text, value=float(view.gauges[name]))
+        for name, text, _ in HISTOGRAMS:
             family = HistogramMetricFamily(f"fastchat_{name}", text)
-            _add_histogram(family, [], find(sources))
+            _add_histogram(family, [], totals.histograms[name][""])
             yield family
         queries = HistogramMetricFamily(
-            "fastchat_query_seconds", "Seconds per query of the pool", labels=["query"]
+            f"fastchat_{QUERY_TIMES}", "Seconds per query of the pool", labels=["query"]
         )
-        for query, histogram in sorted(sources.pool.query_times.items()):
+        for query, histogram in totals.histograms[QUERY_TIMES].items():
             _add_histogram(queries, [query], histogram)
         yield queries
-        yield _labelled("errors", "Commands answered with an error", "code", error_counts(sources))
-        yield _labelled("rate_limit_hits", "Refused by a limit", "limit", refusals(sources))
-        for name, text, count in CACHES:
-            yield _labelled(name, text, "cache", {k: count(v) for k, v in sources.caches.items()})
-        entries = GaugeMetricFamily("fastchat_cache_entries", "Values kept", labels=["cache"])
-        for name, cache in sources.caches.items():
-            entries.add_metric([name], len(cache))
-        yield entries
-        yield _labelled("cleared", "Cleared away", "kind", dict(sources.cleared))
-        yield _labelled("timeouts", "Connections closed by a timeout", "kind", timeouts(sources))
+        for name, label, text, _ in LABELLED:
+            yield _add_values(
+                CounterMetricFamily(f"fastchat_{name}", text, labels=[label]),
+                totals.labelled.get(name, {}),
+            )
+        for name, label, text, _ in LEVELS:
+            yield _add_values(
+                GaugeMetricFamily(f"fastchat_{name}", text, labels=[label]),
+                view.levels.get(name, {}),
+            )
+        yield from _worker_metrics(view)
         labels = list(self._build)
         build = GaugeMetricFamily("fastchat_build_info", "Version and build", labels=labels)
         build.add_metric(list(self._build.values()), 1.0)
         yield build
         yield GaugeMetricFamily(
-            "fastchat_start_time_seconds", "Start of this process (Unix)", value=self.started_at
+            "fastchat_start_time_seconds",
+            "Start of this server (Unix)",
+            value=view.record.started_at,
         )
 
     def json(self) -> dict[str, object]:
         """The body of ``/metrics``; times in milliseconds, as on the rest of the wire."""
-        sources = self.sources
-        transport, pool, writer, spine = (
-            sources.transport,
-            sources.pool,
-            sources.writer,
-            sources.spine,
-        )
-        addresses, highest = _ip_counts(sources)
+        view = self.view()
+        gauges, levels = view.gauges, view.levels
+        counters, labelled = view.totals.counters, view.totals.labelled
+        histograms = view.totals.histograms
         return {
-            "connections": transport.connections,
-            "messagesSent": transport.messages_out,
-            "messagesReceived": transport.messages_in,
-            "errors": sum(spine.errors_by_code.values()),
-            "startTime": iso_time(self.started_at),
-            "activeUsers": sources.hub.users_online,
-            "conversations": len(sources.conversations),
-            "peakConcurrentUsers": sources.hub.peak_users,
-            "averageResponseTime": average_response_ms(sources),
-            "totalDataTransferred": transport.bytes_in + transport.bytes_out,
-            "rateLimitHits": sum(refusals(sources).values()),
-            "uptime": round(self.uptime(), 3),
-            "peakConnections": transport.peak_connections,
-            "timeouts": timeouts(sources),
-            "errorsByCode": error_counts(sources),
-            "rateLimitHitsByLimit": refusals(sources),
+            "connections": gauges["connections"],
+            "messagesSent": counters["messages_out"],
+            "messagesReceived": counters["messages_in"],
+            "errors": sum(labelled["errors"].values()),
+            "startTime": iso_time(view.record.started_at),
+            "activeUsers": gauges["users_online"],
+            "conversations": gauges["conversations"],
+            "peakConcurrentUsers": gauges["users_online_peak"],
+            "averageResponseTime": average_response_ms(view.totals),
+            "totalDataTransferred": counters["bytes_in"] + counters["bytes_out"],
+            "rateLimitHits": sum(labelled["rate_limit_hits"].values()),
+            "uptime": self.uptime(view),
+            "peakConnections": gauges["connections_peak"],
+            "timeouts": labelled["timeouts"],
+            "errorsByCode": dict(sorted(labelled["errors"].items())),
+            "rateLimitHitsByLimit": labelled["rate_limit_hits"],
             "ipConnections": {
-                "addresses": addresses,
-                "highest": highest,
-                "top": _busiest_ips(sources),
+                "addresses": gauges["ip_addresses"],
+                "highest": gauges["ip_connections_highest"],
+                "top": _busiest_ips(view),
             },
             "latency": {
-                "sendToAck": _summary_ms(spine.send_to_ack),
-                "sendToDelivery": _summary_ms(spine.send_to_delivery),
+                "sendToAck": _summary_ms(histograms["send_to_ack_seconds"][""]),
+                "sendToDelivery": _summary_ms(histograms["send_to_delivery_seconds"][""]),
             },
             "database": {
-                "connected": pool.is_connected,
-                "poolSize": pool.size,
-                "idleConnections": pool.idle,
-                "waiting": pool.waiting,
-                "queries": pool.queries,
-                "averageQueryTime": _mean(pool.query_seconds, pool.queries, 1000),
-                "timeouts": pool.timeouts,
-                "errors": pool.errors,
+                "connected": bool(gauges["pool_connected"]),
+                "poolSize": gauges["pool_size"],
+                "idleConnections": gauges["pool_idle"],
+                "waiting": gauges["pool_waiting"],
+                "queries": counters["pool_queries"],
+                "averageQueryTime": _mean(
+                    counters["pool_query_seconds"], counters["pool_queries"], 1000
+                ),
+                "timeouts": counters["pool_timeouts"],
+                "errors": counters["pool_errors"],
             },
             "writer": {
-                "batches": writer.batches,
-                "messages": writer.messages,
-                "averageBatchSize": _mean(writer.messages, writer.batches),
-                "averageCommitTime": _mean(writer.commit_seconds, writer.batches, 1000),
-                "depth": writer.depth,
-                "duplicates": writer.duplicates,
-                "refused": writer.refused,
-                "retries": writer.retries,
-                "unknownOutcomes": writer.unknown_outcomes,
-                "blockCheckFailOpens": writer.block_check_fail_opens,
+                "batches": counters["batches"],
+                "messages": counters["messages_stored"],
+                "averageBatchSize": _mean(counters["messages_stored"], counters["batches"]),
+                "averageCommitTime": _mean(counters["commit_seconds"], counters["batches"], 1000),
+                "depth": gauges["lane_depth"],
+                "duplicates": counters["messages_duplicate"],
+                "refused": counters["messages_refused"],
+                "retries": counters["batch_retries"],
+                "unknownOutcomes": counters["batch_unknown_outcomes"],
+                "blockCheckFailOpens": counters["block_check_fail_opens"],
             },
             "caches": {
                 name: {
-                    "entries": len(cache),
-                    "hits": cache.hits,
-                    "misses": cache.misses,
-                    "hitRate": _mean(cache.hits, cache.hits + cache.misses),
+                    "entries": levels["cache_entries"].get(name, 0),
+                    "hits": hits,
+                    "misses": labelled["cache_misses"][name],
+                    "hitRate": _mean(hits, hits + labelled["cache_misses"][name]),
                 }
-                for name, cache in sources.caches.items()
+                for name, hits in labelled["cache_hits"].items()
             },
-            "cleared": dict(sources.cleared),
-            "outboxSheds": transport.ephemeral_sheds,
-            "slowConsumers": transport.slow_consumers,
+            "cleared": labelled["cleared"],
+            "outboxSheds": counters["outbox_sheds"],
+            "slowConsumers": counters["slow_consumers"],
             "eventLoopLag": {
-                "latest": round(sources.lag.latest * 1000, 3),
-                "worst": round(sources.lag.worst * 1000, 3),
+                "latest": round(gauges["event_loop_lag_seconds"] * 1000, 3),
+                "worst": round(gauges["event_loop_lag_worst_seconds"] * 1000, 3),
             },
-            "memory": {"rss": resident_bytes(), "pinnedReadBuffers": transport.pinned_bytes},
+            "memory": {
+                "rss": gauges["resident_memory_bytes"],
+                "pinnedReadBuffers": gauges["read_buffer_pinned_bytes"],
+            },
+            "workers": {
+                "total": view.record.workers,
+                "healthy": view.healthy,
+                "restarts": view.record.restarts,
+                "each": [
+                    {
+                        "worker": snapshot.worker,
+                        "pid": snapshot.pid,
+                        "draining": snapshot.is_draining,
+                        "connections": snapshot.gauges["connections"],
+                        "rss": snapshot.gauges["resident_memory_bytes"],
+                    }
+                    for snapshot in view.workers
+                ],
+            },
             "compiled": self._build["compiled"] == "yes",
             "version": self._build["version"],
         }
 
 
-def error_counts(sources: Sources) -> dict[str, int]:
-    """Errors by code, sorted."""
-    return dict(sorted(sources.spine.errors_by_code.items()))
-
-
-def refusals(sources: Sources) -> dict[str, int]:
-    """What the limits refused, by limit."""
-    return {
-        "message": sources.limits.message_refusals,
-        "command": sources.limits.command_refusals,
-        "ip": sources.connections.ip_refusals,
-        "connections": sources.connections.connection_refusals,
-    }
-
-
-def timeouts(sources: Sources) -> dict[str, int]:
-    """Connections closed by a timeout, by kind."""
-    transport = sources.transport
-    return {
-        "inactivity": transport.inactivity_timeouts,
-        "keep_alive": transport.keep_alive_timeouts,
-        "authentication": transport.authentication_timeouts,
-    }
-
-
-def average_response_ms(sources: Sources) -> float:
+def average_response_ms(totals: Totals) -> float:
     """Mean milliseconds from a send to its acknowledgement; 0.0 before the first one."""
-    return _mean(sources.spine.send_to_ack.sum, sources.spine.send_to_ack.count, 1000)
-
-
-def resident_bytes() -> int:
-    """Resident memory of this process; 0 where /proc is missing."""
-    try:
-        with open("/proc/self/statm", "rb") as file:
-            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    except OSError:
-        return 0
+    histogram = totals.histograms["send_to_ack_seconds"][""]
+    return _mean(histogram.sum, histogram.count, 1000)
 
 
 def iso_time(seconds: float) -> str:
@@ -325,7 +204,7 @@ def iso_time(seconds: float) -> str:
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def quantile(histogram: Histogram, share: float) -> float:
+def quantile(histogram: Buckets, share: float) -> float:
     """The value below which a share of the observations lies, interpolated within its bucket.
 
     Above the last bound nothing is known but the bound, which is then the answer.
@@ -341,7 +220,7 @@ def quantile(histogram: Histogram, share: float) -> float:
     return lower if histogram.count else 0.0
 
 
-def _summary_ms(histogram: Histogram) -> dict[str, float]:
+def _summary_ms(histogram: Buckets) -> dict[str, float]:
     return {
         "count": histogram.count,
         "mean": _mean(histogram.sum, histogram.count, 1000),
@@ -350,29 +229,54 @@ def _summary_ms(histogram: Histogram) -> dict[str, float]:
     }
 
 
-def _mean(total: float, count: int, scale: float = 1.0) -> float:
+def _mean(total: Number, count: Number, scale: float = 1.0) -> float:
     return round(total / count * scale, 3) if count else 0.0
 
 
-def _ip_counts(sources: Sources) -> tuple[int, int]:
-    counts = sources.connections.connections_by_ip
-    return len(counts), max(counts.values(), default=0)
-
-
-def _busiest_ips(sources: Sources) -> list[dict[str, object]]:
-    counts = sources.connections.connections_by_ip.items()
-    busiest = sorted(counts, key=lambda item: (-item[1], item[0]))[:MOST_IPS_SHOWN]
+def _busiest_ips(view: View) -> list[dict[str, object]]:
+    counts: dict[str, int] = {}
+    for snapshot in view.workers:
+        for ip, count in snapshot.addresses.items():
+            counts[ip] = counts.get(ip, 0) + count
+    busiest = sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:MOST_IPS_SHOWN]
     return [{"ip": ip, "connections": count} for ip, count in busiest]
 
 
-def _labelled(name: str, text: str, label: str, counts: dict[str, int]) -> Metric:
-    family = CounterMetricFamily(f"fastchat_{name}", text, labels=[label])
-    for value, count in counts.items():
+def _worker_metrics(view: View) -> Iterator[Metric]:
+    yield GaugeMetricFamily(
+        "fastchat_workers", "Workers that should run", value=view.record.workers
+    )
+    yield GaugeMetricFamily(
+        "fastchat_workers_healthy",
+        "Workers that serve and reach the database",
+        value=view.healthy,
+    )
+    yield CounterMetricFamily(
+        "fastchat_worker_restarts", "Workers that died", value=view.record.restarts
+    )
+    for name, text, gauge in (
+        ("connections", "Open WebSocket connections of a worker", "connections"),
+        ("resident_memory_bytes", "Resident memory of a worker", "resident_memory_bytes"),
+    ):
+        # Two processes of one worker while one takes over from the other.
+        values: dict[str, Number] = {}
+        for snapshot in view.workers:
+            number = str(snapshot.worker)
+            values[number] = values.get(number, 0) + snapshot.gauges[gauge]
+        yield _add_values(
+            GaugeMetricFamily(f"fastchat_worker_{name}", text, labels=["worker"]), values
+        )
+
+
+def _add_values(
+    family: CounterMetricFamily | GaugeMetricFamily, values: Mapping[str, Number]
+) -> Metric:
+    for value, count in values.items():
         family.add_metric([value], count)
     return family
 
 
-def _add_histogram(family: HistogramMetricFamily, labels: list[str], histogram: Histogram) -> None:
+def _add_histogram(family: HistogramMetricFamily, labels: list[str], histogram: Buckets) -> None:
     buckets: list[tuple[str, float]] = []
     below = 0
     for bound, count in zip(histogram.bounds, histogram.counts, strict=False):

@@ -42,6 +42,8 @@ SETTINGS = {
 class ServerProcess:
     """One ``fastchat serve`` after the other, all with the same settings and one log."""
 
+    command = (sys.executable, "-m", "fastchat", "serve")
+
     def __init__(self, folder: Path, **settings: str) -> None:
         self.folder = folder
         self.url = ""
@@ -64,7 +66,7 @@ class ServerProcess:
         known = len(self.events("listening"))
         with self._log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "fastchat", "serve"),
+                *self.command,
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.DEVNULL,
                 stderr=log,

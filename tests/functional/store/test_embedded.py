@@ -1,5 +1,6 @@
 """The embedded PostgreSQL, with real processes that are really killed."""
 
+import asyncio
 import os
 import signal
 import subprocess
@@ -64,6 +65,18 @@ async def ask(dsn, query):
         await connection.close()
 
 
+async def answer_of(server, query):
+    """Ask a server that comes back; the rest of the killed one may be in its way at first."""
+    end = time.monotonic() + PATIENCE
+    while True:
+        try:
+            return await ask(server.dsn, query)
+        except (OSError, asyncpg.CannotConnectNowError):
+            assert time.monotonic() < end
+            await asyncio.sleep(0.05)
+            server.revive()
+
+
 async def test_rows_survive_a_clean_restart(folder):
     with EmbeddedPostgres(folder) as server:
         await ask(server.dsn, "CREATE TABLE kept AS SELECT 7 AS value")
@@ -86,14 +99,13 @@ async def test_a_killed_database_comes_back_at_the_same_address_with_all_rows(fo
     with EmbeddedPostgres(folder) as server:
         dsn = server.dsn
         await ask(dsn, "CREATE TABLE kept AS SELECT 7 AS value")
-        assert not server.ensure_running()
+        assert not server.revive()
         pid = server.pid
         os.kill(pid, signal.SIGKILL)
         os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
-        assert server.ensure_running()
+        assert server.revive()
         assert server.dsn == dsn
-        assert server.restarts == 1
-        assert await ask(dsn, "SELECT value FROM kept") == 7
+        assert await answer_of(server, "SELECT value FROM kept") == 7
 
 
 def test_a_second_start_on_the_same_folder_names_the_first(folder):

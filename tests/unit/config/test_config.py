@@ -150,8 +150,45 @@ def test_boolean_of_another_spelling_is_refused():
 
 
 def test_more_than_one_worker_is_refused_with_a_clear_sentence():
-    (problem,) = problems_of(**DEVELOPMENT, WEB_CONCURRENCY="4")
-    assert problem == "WEB_CONCURRENCY='4': expected 1: this version runs one worker process"
+    (problem,) = problems_of(**DEVELOPMENT, WEB_CONCURRENCY="3")
+    assert problem == "WEB_CONCURRENCY=3: expected 1: this version runs one worker process"
+
+
+def test_too_few_database_connections_for_the_workers_are_refused_with_what_is_needed():
+    problem = problems_of(**DEVELOPMENT, WEB_CONCURRENCY="4")[-1]
+    assert problem == (
+        "DB_MAX_CONNECTIONS=10: expected at least 12, 3 for each of WEB_CONCURRENCY=4 workers"
+    )
+
+
+def test_one_worker_is_content_with_two_database_connections():
+    config = load(DEVELOPMENT | {"DB_MAX_CONNECTIONS": "2"}).for_one_worker()
+    assert config.db_max_connections == 2
+
+
+@pytest.mark.parametrize(
+    ("workers", "most", "least"), [(1, 10, 3), (2, 5, 2), (3, 3, 1), (5, 2, 1)]
+)
+def test_database_connections_are_divided_among_the_workers(workers, most, least):
+    config = dataclasses.replace(
+        load(DEVELOPMENT | {"DB_MIN_CONNECTIONS": "3"}), web_concurrency=workers
+    )
+    share = config.for_one_worker()
+    assert (share.db_max_connections, share.db_min_connections) == (most, least)
+    assert share.db_max_connections * config.web_concurrency <= config.db_max_connections
+
+
+@pytest.mark.parametrize(
+    ("host", "url"),
+    [
+        ("0.0.0.0", "ws://127.0.0.1:5"),
+        ("::", "ws://127.0.0.1:5"),
+        ("::1", "ws://[::1]:5"),
+        ("a.example", "ws://a.example:5"),
+    ],
+)
+def test_url_is_one_that_this_machine_can_connect_to(host, url):
+    assert load(DEVELOPMENT | {"HOST": host}).url_at(5) == url
 
 
 @pytest.mark.parametrize("secret", ["not base64!", base64.b64encode(b"short").decode(), "żółć"])

@@ -3,7 +3,12 @@
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 
+from fastchat.telemetry.board import Board
+from fastchat.telemetry.census import Census, Registrar
+from fastchat.telemetry.figures import read_sources
+from fastchat.telemetry.health import find_problems
 from fastchat.telemetry.lag import LoopLag
+from fastchat.telemetry.metrics import Metrics
 from fastchat.telemetry.sources import Sources
 
 
@@ -86,3 +91,43 @@ def make_sources() -> Sources:
         caches={"pages": FakeCache(hits=3, misses=1)},
         cleared={"pictures": 4},
     )
+
+
+STARTED_AT = 1.7e9
+LIMIT = 50  # connections of a worker
+
+
+class FakeServer:
+    """Some workers, their sources and one supervisor, all in this process."""
+
+    def __init__(self, workers: int = 1, sources: Sources | None = None) -> None:
+        self.board = Board(seats=workers + 2)
+        self.registrar = Registrar(self.board, workers)
+        self.registrar.record.started_at = STARTED_AT
+        self.registrar.update()
+        self.now = STARTED_AT
+        self.sources: dict[int, Sources] = {}
+        self.draining: set[int] = set()  # seats
+        self.census: dict[int, Census] = {}
+        for worker in range(1, workers + 1):
+            self.join(worker, seat=worker, run=worker, sources=sources)
+        self.metrics = self.metrics_of(1)
+
+    def join(self, worker: int, seat: int, run: int, sources: Sources | None = None) -> Census:
+        """A process of a worker takes a seat and tells its first figures."""
+        self.sources[seat] = own = sources or make_sources()
+
+        def read():
+            snapshot = read_sources(own, worker, run)
+            snapshot.problems = find_problems(own, LIMIT)
+            snapshot.is_draining = seat in self.draining
+            return snapshot
+
+        self.census[seat] = Census(self.board, seat, read)
+        self.census[seat].publish()
+        return self.census[seat]
+
+    def metrics_of(self, seat: int) -> Metrics:
+        return Metrics(
+            self.census[seat], compiled=True, version="1.2.3", wall_clock=lambda: self.now
+        )

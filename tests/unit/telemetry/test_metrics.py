@@ -5,13 +5,20 @@ import json
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from fastchat.telemetry.metrics import Metrics, quantile, resident_bytes
-from tests.unit.telemetry.fakes import FakeHistogram, make_sources
+from fastchat.telemetry.figures import resident_bytes
+from fastchat.telemetry.metrics import quantile
+from fastchat.telemetry.snapshot import Buckets
+from tests.unit.telemetry.fakes import FakeServer
 
 
 @pytest.fixture
-def metrics():
-    return Metrics(make_sources(), compiled=True, version="1.2.3", wall_clock=lambda: 1.7e9)
+def server():
+    return FakeServer()
+
+
+@pytest.fixture
+def metrics(server):
+    return server.metrics
 
 
 def samples(metrics):
@@ -98,8 +105,8 @@ def test_every_prometheus_metric_has_a_help_text_and_the_prefix(metrics):
         assert family.name.startswith("fastchat_")
 
 
-def test_figures_are_read_anew_each_time(metrics):
-    metrics.sources.transport.messages_in += 1
+def test_figures_are_read_anew_each_time(server, metrics):
+    server.sources[1].transport.messages_in += 1
     assert metrics.json()["messagesReceived"] == 101
     assert samples(metrics)["fastchat_messages_in_total",] == 101
 
@@ -113,8 +120,45 @@ def test_means_before_the_first_observation_are_zero(metrics):
     }
 
 
+def test_sums_maxima_and_histograms_cover_all_workers():
+    server = FakeServer(workers=2)
+    server.sources[2].lag.latest = 0.25
+    server.sources[2].pool.is_connected = False
+    server.census[2].publish()
+    for metrics in (server.metrics, server.metrics_of(2)):
+        found = samples(metrics)
+        expected = {
+            ("fastchat_connections",): 14,
+            ("fastchat_messages_in_total",): 200,
+            ("fastchat_errors_total", ("code", "VALIDATION_ERROR")): 4,
+            ("fastchat_cache_entries", ("cache", "pages")): 4,
+            ("fastchat_send_to_ack_seconds_count",): 10,
+            ("fastchat_send_to_ack_seconds_bucket", ("le", "0.01")): 6,
+            ("fastchat_query_seconds_count", ("query", "login")): 6,
+            ("fastchat_event_loop_lag_seconds",): 0.25,
+            ("fastchat_pool_connected",): 0,
+            ("fastchat_ip_connections_highest",): 7,
+            ("fastchat_workers",): 2,
+            ("fastchat_workers_healthy",): 1,
+            ("fastchat_worker_connections", ("worker", "1")): 7,
+            ("fastchat_worker_connections", ("worker", "2")): 7,
+        }
+        assert {name: found[name] for name in expected} == expected
+        body = metrics.json()
+        assert body["messagesSent"] == 400
+        assert body["latency"]["sendToAck"]["count"] == 10
+        assert body["ipConnections"]["top"][0] == {"ip": "10.0.0.7", "connections": 14}
+        assert [each["connections"] for each in body["workers"]["each"]] == [7, 7]
+
+
+def test_two_processes_of_one_worker_are_one_worker():
+    server = FakeServer()
+    server.join(worker=1, seat=2, run=2)
+    assert samples(server.metrics)["fastchat_worker_connections", ("worker", "1")] == 14
+
+
 def test_quantile_is_interpolated_and_ends_at_the_last_bound():
-    histogram = FakeHistogram((1.0, 2.0), [2, 2, 1], 0.0)
+    histogram = Buckets([1.0, 2.0], [2, 2, 1], 0.0)
     assert quantile(histogram, 0.4) == pytest.approx(1.0)
     assert quantile(histogram, 0.6) == pytest.approx(1.5)
     assert quantile(histogram, 0.99) == pytest.approx(2.0)
