@@ -62,8 +62,9 @@ async def _serve(
         # What lives from here on lives for ever; the collector need not look at it again.
         gc.collect()
         gc.freeze()
-        report(READY)
+        # Before the report, upon which the one before may say that it drains.
         log.info("ready", extra={"run": place.run})
+        report(READY)
         await stopped.wait()
         log.info("draining")
     except ssl.SSLError as error:
