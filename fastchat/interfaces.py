@@ -20,6 +20,18 @@ class Connection(Protocol):
         """Whether anything sent now can still reach the client."""
 
     @property
+    def backlog(self) -> int:
+        """Bytes queued that the socket has yet to take."""
+
+    @property
+    def queued(self) -> int:
+        """Bytes of frames queued so far: where the last one ends."""
+
+    @property
+    def taken(self) -> int:
+        """How many of them the socket took, known also when the connection has ended."""
+
+    @property
     def unsent(self) -> Sequence[Any]:
         """Tokens of ``Hub.publish_marked`` whose event the socket did not take, in their order."""
 
@@ -74,11 +86,13 @@ class User(Protocol):
 class Session:
     """An authenticated connection: who it is, until when, and the windows it counts in.
 
-    ``expires_at`` is epoch seconds, as in the token. The windows of the user are shared by all his
+    ``expires_at`` is epoch seconds, as in the token. With ``acks`` queued events count as delivered
+    when the client says so. The windows of the user are shared by all his
     sessions, those of the connection are its own.
     """
 
     __slots__ = (
+        "acks",
         "command_window",
         "connection",
         "connection_window",
@@ -96,6 +110,8 @@ class Session:
         jti: str | None,
         expires_at: float,
         windows: tuple[Window, Window, Window],
+        *,
+        acks: bool = False,
     ) -> None:
         """Take the windows in the order: the user's messages, the connection's, commands."""
         self.connection = connection
@@ -103,4 +119,5 @@ class Session:
         self.user_id = user.user_id
         self.jti = jti
         self.expires_at = expires_at
+        self.acks = acks
         self.message_window, self.connection_window, self.command_window = windows

@@ -15,7 +15,7 @@ from fastchat.admission.limits import Limits
 from fastchat.auth.revocation import RevocationWatch
 from fastchat.auth.tokens import TokenChecker
 from fastchat.config import Config
-from fastchat.dispatch import Dispatcher, GuestRoute, Route
+from fastchat.dispatch import Dispatcher
 from fastchat.handlers import api, monitoring
 from fastchat.handlers.annotations import MessageAnnotations
 from fastchat.handlers.answers import Answers
@@ -38,16 +38,11 @@ from fastchat.housekeeping import Housekeeping
 from fastchat.hub.presence import Presence
 from fastchat.hub.sessions import Hub
 from fastchat.interfaces import Session
-from fastchat.protocol import commands, membership_commands
 from fastchat.protocol.codec import Codec
 from fastchat.protocol.codes import CloseCode
-from fastchat.protocol.command import Bounds, Command
+from fastchat.protocol.command import Bounds
 from fastchat.protocol.events import encode_server_draining, encode_server_full
-from fastchat.protocol.group_commands import (
-    GetGroupMessages,
-    SendAnnouncement,
-    SendGroupMessage,
-)
+from fastchat.routes import Handlers, make_guest_routes, make_routes
 from fastchat.store.annotations import Annotations
 from fastchat.store.backend import BackendTables
 from fastchat.store.changes import Changes
@@ -56,6 +51,7 @@ from fastchat.store.contacts import Contacts
 from fastchat.store.conversation_list import ConversationList
 from fastchat.store.event_memory import EventMemory
 from fastchat.store.event_queue import EventQueue
+from fastchat.store.event_store import EventStore
 from fastchat.store.groups import Groups
 from fastchat.store.history import History
 from fastchat.store.memberships import Memberships
@@ -167,6 +163,7 @@ class Server:
         await self.dispatcher.drain(max(0.0, deadline - self._loop.time()))
         await self.delivery.drain(max(0.0, deadline - self._loop.time()))
         await self.listener.drain_heads(max(0.0, deadline - self._loop.time()))
+        self.offline.end()
         await self.listener.stop(CloseCode.GOING_AWAY, "Server shutting down", timeout=CLOSE_TIME)
         if self._ticker is not None:
             self._ticker.cancel()
@@ -180,7 +177,8 @@ class Server:
         await self.group_messages.stop()
         await self.delivery.stop()
         await self.dispatcher.stop()
-        # At last what connections did not take before they were closed.
+        # At last what connections did and did not take before they were closed.
+        await self.offline.stop(CLOSE_TIME)
         await self.event_writer.stop(max(CLOSE_TIME, deadline - self._loop.time()))
         self.event_queue.stop()
         # Look-ups whose answer nobody waits for any more.
@@ -256,6 +254,7 @@ class Server:
         self.encoder = RowEncoder(self.cipher)
         self.event_memory = EventMemory()
         self.event_queue = EventQueue(self.cipher, self.event_memory)
+        self.event_store = EventStore(self.pool, self.cipher, self.event_memory)
         has_own = config.db_max_connections >= OWN_LANE_FROM
         self._use_event_writer(self._make_writer() if has_own else self.writer)
 
@@ -266,7 +265,13 @@ class Server:
         presence = Presence(config.offline_grace_period, self.announcer.announce)
         self.hub = Hub(routes, presence)
         self.recent = RecentPages()
-        self.offline = OfflineEvents(self.hub, self.event_queue)
+        self.offline = OfflineEvents(
+            self.hub,
+            self.event_queue,
+            self.event_store,
+            self.event_memory,
+            delay=config.event_delivery_delay,
+        )
         self.delivery = Delivery(self.hub, self.memberships, self.recent, self.offline)
         self.watch = RevocationWatch(
             self.users.fetch_revoked, self._end_session, interval=config.revocation_check_interval
@@ -276,7 +281,12 @@ class Server:
         config = self._config
         encoder = self.encoder
         self.authentication = Authentication(
-            TokenChecker(config.jwt_secret), self.users, self.limits, self.hub, self.watch
+            TokenChecker(config.jwt_secret),
+            self.users,
+            self.limits,
+            self.hub,
+            self.watch,
+            self.offline,
         )
         neighbours = Neighbours(self.writer, self.history, self.cipher, encoder, self.answers)
         self.messages = Messages(
@@ -308,44 +318,6 @@ class Server:
         annotations = MessageAnnotations(
             self.annotations, finder, self.history, encoder, self.delivery
         )
-        system = System(self.contacts, self.hub)
-        guest_routes: dict[type[Command], GuestRoute] = {
-            commands.Authenticate: GuestRoute(
-                self.authentication.authenticate, is_counted=False, is_exclusive=True
-            ),
-            commands.Ping: GuestRoute(system.ping, is_counted=False),
-            commands.Test: GuestRoute(system.test),
-        }
-        routes: dict[type[Command], Route] = {
-            commands.SendPrivateMessage: Route(self.messages.send, length=_content_length),
-            commands.StartConversation: Route(conversations.start, is_exclusive=True),
-            commands.GetPrivateMessages: Route(conversations.page, is_exclusive=True),
-            commands.EditMessage: Route(changes.edit),
-            commands.DeleteMessage: Route(changes.delete),
-            commands.MarkMessageRead: Route(changes.mark_read),
-            commands.AddReaction: Route(annotations.add_reaction),
-            commands.RemoveReaction: Route(annotations.remove_reaction),
-            commands.PinMessage: Route(annotations.pin),
-            commands.UnpinMessage: Route(annotations.unpin),
-            commands.GetPinnedMessages: Route(annotations.pinned, is_exclusive=True),
-            commands.GetConversations: Route(conversations.list, is_exclusive=True),
-            commands.DeleteConversation: Route(conversations.delete),
-            commands.Typing: Route(self.typing.type),
-            **self._group_routes(finder),
-            SendGroupMessage: Route(self.group_messages.send, length=_content_length),
-            SendAnnouncement: Route(self.group_messages.send, length=_content_length),
-            GetGroupMessages: Route(conversations.group_page, is_exclusive=True),
-            commands.GetOnlineUsers: Route(system.online_users),
-        }
-        return Dispatcher(
-            Codec(Bounds(config.max_message_length, config.max_group_members)),
-            self.limits,
-            self.answers,
-            guest_routes,
-            routes,
-        )
-
-    def _group_routes(self, finder: Finder) -> dict[type[Command], Route]:
         groups = GroupAdministration(
             self.groups,
             self.memberships,
@@ -355,23 +327,27 @@ class Server:
             self.contacts,
             finder,
             self.delivery,
-            most_members=self._config.max_group_members,
+            most_members=config.max_group_members,
         )
-        return {
-            membership_commands.CreateGroup: Route(groups.create),
-            membership_commands.GetUserGroups: Route(groups.list_own, is_exclusive=True),
-            membership_commands.GetGroupMembers: Route(groups.members, is_exclusive=True),
-            membership_commands.GetGroupInfo: Route(groups.info),
-            membership_commands.AddGroupMember: Route(groups.add),
-            membership_commands.RemoveGroupMember: Route(groups.remove),
-            membership_commands.LeaveGroup: Route(groups.leave),
-            membership_commands.TransferOwnership: Route(groups.transfer),
-            membership_commands.PromoteMember: Route(groups.promote),
-            membership_commands.DemoteMember: Route(groups.demote),
-            membership_commands.SetMemberPermissions: Route(groups.permit),
-            membership_commands.UpdateGroupInfo: Route(groups.update),
-            membership_commands.DeleteGroup: Route(groups.delete),
-        }
+        handlers = Handlers(
+            authentication=self.authentication,
+            messages=self.messages,
+            group_messages=self.group_messages,
+            conversations=conversations,
+            changes=changes,
+            annotations=annotations,
+            groups=groups,
+            typing=self.typing,
+            offline=self.offline,
+            system=System(self.contacts, self.hub),
+        )
+        return Dispatcher(
+            Codec(Bounds(config.max_message_length, config.max_group_members)),
+            self.limits,
+            self.answers,
+            make_guest_routes(handlers),
+            make_routes(handlers),
+        )
 
     def _build_transport(self, tables: BackendTables) -> None:
         config = self._config
@@ -397,6 +373,8 @@ class Server:
                 "profiles": self.users.cache.sweep,
                 "pictures": self.pictures.cache.sweep,
                 "removals": self.removals.clean,
+                "event_copies": self.event_memory.sweep,
+                "events": self.event_store.clean,
             }
         )
         sources = Sources(
@@ -408,12 +386,15 @@ class Server:
             pool=self.pool,
             spine=self.answers,
             conversations=self.rooms,
+            event_queue=self.event_queue,
+            event_store=self.event_store,
             lag=self.lag,
             caches={
                 "pages": self.recent,
                 "profiles": self.users.cache,
                 "members": self.memberships.cache,
                 "pictures": self.pictures.cache,
+                "events": self.event_memory,
             },
             cleared=self.housekeeping.cleared,
         )
@@ -463,10 +444,7 @@ class Server:
     def _on_close(self, connection: Connection) -> None:
         self.rules.close(connection.remote_ip)
         self.dispatcher.on_close(connection)
-        session = connection.session
         left = self.authentication.leave(connection)
-        if session is not None:
-            self.offline.requeue(session.user_id, connection.unsent)
         if left is not None:
             self.typing.leave(left)
 
@@ -480,9 +458,3 @@ class Server:
         self.hub.sweep(now)
         self.watch.expire(time.time())
         self.census.publish()
-
-
-def _content_length(
-    command: commands.SendPrivateMessage | SendGroupMessage | SendAnnouncement,
-) -> int:
-    return len(command.content)

@@ -8,6 +8,7 @@ from fastchat.admission.limits import Limits
 from fastchat.auth.revocation import SESSION_EXPIRED, RevocationWatch
 from fastchat.auth.tokens import TokenChecker, TokenClaims
 from fastchat.errors import AuthFailed, ServiceUnavailable
+from fastchat.handlers.offline import OfflineEvents
 from fastchat.hub.sessions import Hub
 from fastchat.interfaces import Connection, Session
 from fastchat.protocol.codes import CloseCode
@@ -17,6 +18,7 @@ from fastchat.protocol.events import (
     encode_connected,
     encode_token_refreshed,
     encode_welcome,
+    with_request_id,
 )
 from fastchat.store.users import Revoked, UserProfile, Users
 
@@ -36,6 +38,7 @@ class Authentication:
         limits: Limits,
         hub: Hub,
         watch: RevocationWatch,
+        offline: OfflineEvents,
         *,
         clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
@@ -46,6 +49,7 @@ class Authentication:
         self._limits = limits
         self._hub = hub
         self._watch = watch
+        self._offline = offline
         self._clock = clock
         self._wall_clock = wall_clock
 
@@ -59,13 +63,18 @@ class Authentication:
         if session is None:
             return None
         self._watch.forget(session)
-        return session.user_id if self._hub.leave(session, self._clock()) else None
+        is_last = self._hub.leave(session, self._clock())
+        self._offline.leave(session, connection.unsent)
+        return session.user_id if is_last else None
 
     def authenticate(
         self, connection: Connection, command: Authenticate, now: float
     ) -> Coroutine[Any, Any, bytes | None]:
-        """Check the token; answer ``connected``, ``token_refreshed`` or ``auth_error``."""
-        return self._authenticate(connection, command.token)
+        """Check the token; answer ``connected``, ``token_refreshed`` or ``auth_error``.
+
+        Where events wait for the user, ``connected`` comes behind them, however long that takes.
+        """
+        return self._authenticate(connection, command)
 
     def end(self, session: Session, code: str) -> None:
         """End a session whose token is no longer good, and its connection."""
@@ -82,13 +91,13 @@ class Authentication:
         claims = self._tokens.check(token, self._wall_clock())
         return claims, await self._find_user(claims)
 
-    async def _authenticate(self, connection: Connection, token: object) -> bytes | None:
+    async def _authenticate(self, connection: Connection, command: Authenticate) -> bytes | None:
         try:
-            claims, profile = await self.check_token(token)
+            claims, profile = await self.check_token(command.token)
             if not connection.is_open:
                 return None
             if connection.session is None:
-                return self._begin(connection, claims, profile)
+                return self._begin(connection, claims, profile, command)
             return self._extend(connection.session, claims, profile)
         except AuthFailed as error:
             return encode_auth_error(error)
@@ -108,14 +117,31 @@ class Authentication:
             raise AuthFailed("Nobody knows the user of this token.")
         return found
 
-    def _begin(self, connection: Connection, claims: TokenClaims, profile: UserProfile) -> bytes:
+    def _begin(
+        self,
+        connection: Connection,
+        claims: TokenClaims,
+        profile: UserProfile,
+        command: Authenticate,
+    ) -> bytes | None:
         windows = self._limits.open_windows(profile.user_id)
-        session = Session(connection, profile, claims.jti, claims.expires_at, windows)
+        session = Session(
+            connection, profile, claims.jti, claims.expires_at, windows, acks=command.acks
+        )
         connection.session = session
         connection.authenticated()
         self._watch.watch(session)
         self._hub.join(session)
-        return encode_connected(connection.client_id, profile, 0, self._wall_clock())
+
+        def answer(queued_events: int) -> bytes:
+            now = self._wall_clock()
+            return encode_connected(connection.client_id, profile, queued_events, now)
+
+        def finish(queued_events: int) -> None:
+            connection.send(with_request_id(answer(queued_events), command.request_id))
+
+        is_later = self._offline.begin(session, profile.has_events, finish)
+        return None if is_later else answer(0)
 
     def _extend(self, session: Session, claims: TokenClaims, profile: UserProfile) -> bytes:
         if profile.user_id != session.user_id:

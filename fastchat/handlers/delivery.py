@@ -12,7 +12,8 @@ from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
 from fastchat.errors import ServiceUnavailable
-from fastchat.handlers.offline import Change, OfflineEvents
+from fastchat.handlers.drain import Change
+from fastchat.handlers.offline import OfflineEvents
 from fastchat.handlers.recent import RecentPages
 from fastchat.hub.sessions import Hub
 from fastchat.interfaces import Connection, Session

@@ -11,7 +11,9 @@ from msgspec.structs import fields
 from fastchat.errors import ValidationError
 
 MOST_PER_PAGE = 200
+MOST_ACKS = 1000
 MAX_REACTION = 16  # code points
+LAST_EVENT_ID = 2**63 - 1
 LAST_OFFSET = 2**53 - 1  # JSON readers keep whole numbers up to here exact; it is sent back
 
 # Lengths are Unicode code points. A conversation id names two users, each of whose characters may
@@ -20,6 +22,7 @@ UserId = Annotated[str, Meta(min_length=1, max_length=128)]
 GroupId = Annotated[str, Meta(min_length=1, max_length=128)]
 MessageId = Annotated[str, Meta(min_length=1, max_length=64)]
 ConversationId = Annotated[str, Meta(min_length=1, max_length=800)]
+EventId = Annotated[str, Meta(max_length=64)] | int
 # Where an id is expected, a whole number is taken as its decimal text.
 ID_TYPES = (UserId, GroupId, MessageId, ConversationId)
 

@@ -16,13 +16,16 @@ from msgspec import Meta
 from fastchat.errors import ValidationError
 from fastchat.protocol.command import (
     GROUP_SPELLING,
+    LAST_EVENT_ID,
     LAST_OFFSET,
     MAX_REACTION,
+    MOST_ACKS,
     MOST_PER_PAGE,
     Bounds,
     Command,
     Content,
     ConversationId,
+    EventId,
     GroupId,
     Limit,
     MessageId,
@@ -38,6 +41,19 @@ class Authenticate(Command, tag="authenticate"):
     """Log in, or extend a live session. Whatever is wrong with the token is an ``auth_error``."""
 
     token: Any = None
+    acks: bool = False
+
+
+class AckEvents(Command, tag="ack_events"):
+    """Say which queued events have arrived; ids that are none are passed over."""
+
+    event_ids: Annotated[list[EventId], Meta(max_length=MOST_ACKS)]
+
+    def numbers(self) -> set[int]:
+        """Return the ids that may be some."""
+        found = {str(event_id) for event_id in self.event_ids}
+        numbers = {int(text) for text in found if text.isascii() and text.isdecimal()}
+        return {number for number in numbers if number <= LAST_EVENT_ID and str(number) in found}
 
 
 class Ping(Command, tag="ping"):
@@ -232,6 +248,7 @@ class Typing(Command, tag="typing"):
 
 COMMANDS: tuple[type[Command], ...] = (
     Authenticate,
+    AckEvents,
     Ping,
     Test,
     GetOnlineUsers,

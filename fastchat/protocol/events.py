@@ -61,6 +61,11 @@ def with_request_id(payload: bytes, request_id: str | None) -> bytes:
     return b"".join((payload[:-1], b',"requestId":', _dumps(request_id), b"}"))
 
 
+def with_event_id(payload: bytes, event_id: int) -> bytes:
+    """Return a queued event with the id by which its client acknowledges it."""
+    return b'%b,"eventId":"%d"}' % (payload[:-1], event_id)
+
+
 # Connection and authentication
 
 
@@ -119,6 +124,11 @@ def encode_auth_error(error: AuthFailed) -> bytes:
 def encode_server_draining(retry_after: int) -> bytes:
     """Encode ``server_draining``: connect again after these seconds."""
     return _dumps({"type": "server_draining", "retryAfter": retry_after})
+
+
+def encode_events_acked(count: int) -> bytes:
+    """Encode ``events_acked``: so many queued events were not acknowledged before."""
+    return b'{"type":"events_acked","count":%d}' % count
 
 
 # Errors

@@ -7,7 +7,7 @@ tables exist and of what type their ids are differs, so the SQL is made for what
 import asyncio
 import time
 from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from fastchat.store.cache import LruCache
@@ -24,7 +24,10 @@ PROFILE_AGE = 300.0  # seconds
 
 @dataclass(frozen=True, slots=True)
 class UserProfile:
-    """A user as the database knows him; ``user_id`` is the text of its value there."""
+    """A user as the database knows him; ``user_id`` is the text of its value there.
+
+    ``has_events`` says whether queued events waited for him at that moment.
+    """
 
     user_id: str
     username: str
@@ -32,6 +35,7 @@ class UserProfile:
     first_name: str | None
     last_name: str | None
     display_name: str
+    has_events: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +149,7 @@ class Users:
 
 
 def _read(row: Any) -> UserProfile | Revoked | None:
-    is_revoked, user_id, username, email, first_name, last_name, display_name = row
+    is_revoked, has_events, user_id, username, email, first_name, last_name, display_name = row
     if is_revoked:
         return Revoked()
     if user_id is None:
@@ -159,6 +163,7 @@ def _read(row: Any) -> UserProfile | Revoked | None:
         first_name,
         last_name,
         choose_display_name(display_name, first_name, last_name, username),
+        has_events,
     )
 
 
@@ -221,8 +226,11 @@ LEFT JOIN LATERAL (
         is_known, missing = "NULL", "true"
     # A user of the backend has nothing of a namesake in the fallback table.
     values = [f"coalesce({backend.get(name, 'NULL')}, c.{name})" for name in known]
+    has_events = f"""(SELECT true FROM event_queue q
+    WHERE q.user_id = coalesce({is_known}, c.user_id) COLLATE "C" AND q.delivered_at IS NULL LIMIT 1
+    ) IS NOT NULL"""
     return f"""
-SELECT {is_revoked}, coalesce({is_known}, c.user_id), {", ".join(values)}
+SELECT {is_revoked}, {has_events}, coalesce({is_known}, c.user_id), {", ".join(values)}
 FROM unnest({", ".join(arrays)}) WITH ORDINALITY AS k ({", ".join(names)}, position)
 {joins}
 LEFT JOIN chat_users c ON {missing} AND c.user_id = k.user_id

@@ -60,6 +60,17 @@ COUNTERS: tuple[tuple[str, str, Reading], ...] = (
         "Seconds spent waiting for batches to commit",
         lambda s: s.writer.commit_seconds,
     ),
+    (
+        "events_queued",
+        "Events stored for users who were not here",
+        lambda s: s.event_queue.queued,
+    ),
+    ("events_delivered", "Stored events delivered", lambda s: s.event_store.delivered),
+    (
+        "events_dropped",
+        "Events that could not be stored for users who were not here",
+        lambda s: s.event_queue.dropped,
+    ),
     ("pool_queries", "Queries of the pool", lambda s: s.pool.queries),
     ("pool_query_seconds", "Seconds spent in queries of the pool", lambda s: s.pool.query_seconds),
     ("pool_timeouts", "Queries that missed their deadline", lambda s: s.pool.timeouts),
@@ -86,6 +97,17 @@ GAUGES: tuple[tuple[str, str, Reading], ...] = (
     ),
     ("conversations", "Conversations in memory", lambda s: len(s.conversations)),
     ("lane_depth", "Messages that wait for their commit", lambda s: s.writer.depth),
+    ("events_waiting", "Events that wait for their commit", lambda s: s.event_queue.waiting),
+    (
+        "events_undelivered",
+        "Stored events of all workers that nobody has got yet, at the last look",
+        lambda s: s.event_store.depth,
+    ),
+    (
+        "events_oldest_seconds",
+        "Age of the oldest of them",
+        lambda s: s.event_store.oldest_age,
+    ),
     ("pool_connected", "1: the database answers, every worker", lambda s: int(s.pool.is_connected)),
     ("pool_size", "Open database connections of the pool", lambda s: s.pool.size),
     ("pool_idle", "Idle database connections of the pool", lambda s: s.pool.idle),
@@ -156,7 +178,14 @@ QUERY_TIMES = "query_seconds"
 
 # Of several workers the largest counts, or the smallest; all others are added up.
 LARGEST = frozenset(
-    {"ip_connections_highest", "event_loop_lag_seconds", "event_loop_lag_worst_seconds"}
+    {
+        "ip_connections_highest",
+        "event_loop_lag_seconds",
+        "event_loop_lag_worst_seconds",
+        # Of the whole database, whoever looked.
+        "events_undelivered",
+        "events_oldest_seconds",
+    }
 )
 SMALLEST = frozenset({"pool_connected"})
 # Gauges whose largest value counts, and what that is of.

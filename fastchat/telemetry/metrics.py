@@ -152,6 +152,14 @@ class Metrics(Collector):
                 "unknownOutcomes": counters["batch_unknown_outcomes"],
                 "blockCheckFailOpens": counters["block_check_fail_opens"],
             },
+            "events": {
+                "queued": counters["events_queued"],
+                "delivered": counters["events_delivered"],
+                "dropped": counters["events_dropped"],
+                "waiting": gauges["events_waiting"],
+                "undelivered": gauges["events_undelivered"],
+                "oldestAge": round(gauges["events_oldest_seconds"] * 1000),
+            },
             "caches": {
                 name: {
                     "entries": levels["cache_entries"].get(name, 0),

@@ -180,6 +180,25 @@ class CacheCounters(Protocol):
     def __len__(self) -> int: ...
 
 
+class EventQueueCounters(Protocol):
+    """Of what stores events for users who are not here; each counts for each of its users."""
+
+    queued: int
+    dropped: int
+
+    @property
+    def waiting(self) -> int:
+        """Events that are not stored yet."""
+
+
+class EventStoreCounters(Protocol):
+    """Of what delivers them."""
+
+    delivered: int
+    depth: int
+    oldest_age: float
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sources:
     """Everything that telemetry reads."""
@@ -192,6 +211,8 @@ class Sources:
     pool: PoolCounters
     spine: SpineCounters
     conversations: Sized  # rooms this worker has in memory
+    event_queue: EventQueueCounters
+    event_store: EventStoreCounters
     lag: LoopLag
     caches: Mapping[str, CacheCounters]
     cleared: Mapping[str, int]  # what housekeeping has cleared away, by kind

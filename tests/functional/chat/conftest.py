@@ -123,3 +123,9 @@ async def start_chat(database):
 async def chat(start_chat):
     """A server with the settings above."""
     return await start_chat()
+
+
+@pytest.fixture
+async def quick(start_chat):
+    """One that sends queued events in one write."""
+    return await start_chat(EVENT_DELIVERY_DELAY="0")

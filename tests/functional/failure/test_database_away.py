@@ -99,6 +99,7 @@ async def questions(server):
     group = {"groupId": GROUP, "content": "meanwhile"}
     return {
         commands.Authenticate: [{"type": "authenticate", "token": token(21)}],
+        commands.AckEvents: [{"type": "ack_events", "eventIds": ["1"]}],
         commands.Ping: [{"type": "ping"}],
         commands.Test: [{"type": "test"}],
         commands.GetOnlineUsers: [{"type": "get_online_users"}],

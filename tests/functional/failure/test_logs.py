@@ -49,6 +49,7 @@ async def say_everything(server, database):
             await ask(type="get_pinned_messages", **room),
             await ask(type="unpin_message", **own, **room),
             await ask(type="get_conversations"),
+            await ask(type="ack_events", eventIds=["1"]),
             await ask(type="send_group_message", content=f"{TEXT} @user32", **group),
             await ask(type="send_announcement", content=TEXT, **group),
             await ask(type="get_group_messages", **group),

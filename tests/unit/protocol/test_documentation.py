@@ -53,6 +53,7 @@ def make_error():
 EVENTS = {
     "encode_welcome": lambda encode: encode("c", NOW),
     "encode_connected": lambda encode: encode("c", BOB, 0, NOW),
+    "encode_events_acked": lambda encode: encode(1),
     "encode_token_refreshed": lambda encode: encode(NOW),
     "encode_auth_error": lambda encode: encode(AuthFailed("Because.", retry_after=1)),
     "encode_server_draining": lambda encode: encode(1),

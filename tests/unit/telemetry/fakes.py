@@ -87,6 +87,8 @@ def make_sources() -> Sources:
             send_to_delivery=FakeHistogram(),
         ),
         conversations=range(11),
+        event_queue=SimpleNamespace(queued=21, dropped=1, waiting=2),
+        event_store=SimpleNamespace(delivered=17, depth=4, oldest_age=90.5),
         lag=LoopLag(),
         caches={"pages": FakeCache(hits=3, misses=1)},
         cleared={"pictures": 4},

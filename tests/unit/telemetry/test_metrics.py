@@ -65,6 +65,17 @@ def test_json_shows_how_often_memory_had_the_answer(metrics):
     }
 
 
+def test_json_shows_what_became_of_events_for_those_who_are_not_here(metrics):
+    assert metrics.json()["events"] == {
+        "queued": 21,
+        "delivered": 17,
+        "dropped": 1,
+        "waiting": 2,
+        "undelivered": 4,
+        "oldestAge": 90_500,
+    }
+
+
 def test_prometheus_counters_gauges_and_labels_carry_the_sources_figures(metrics):
     found = samples(metrics)
     expected = {
@@ -73,6 +84,10 @@ def test_prometheus_counters_gauges_and_labels_carry_the_sources_figures(metrics
         ("fastchat_messages_stored_total",): 40,
         ("fastchat_lane_depth",): 8,
         ("fastchat_pool_connected",): 1,
+        ("fastchat_events_queued_total",): 21,
+        ("fastchat_events_delivered_total",): 17,
+        ("fastchat_events_undelivered",): 4,
+        ("fastchat_events_oldest_seconds",): 90.5,
         ("fastchat_errors_total", ("code", "AUTH_REQUIRED")): 1,
         ("fastchat_rate_limit_hits_total", ("limit", "connections")): 4,
         ("fastchat_timeouts_total", ("kind", "keep_alive")): 5,
