@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from fastchat.dispatch import GuestRoute, Route
 from fastchat.handlers.annotations import MessageAnnotations
 from fastchat.handlers.authentication import Authentication
+from fastchat.handlers.catching_up import SyncReplies
 from fastchat.handlers.changes import MessageChanges
 from fastchat.handlers.group_messages import GroupMessages
 from fastchat.handlers.groups import GroupAdministration
@@ -30,6 +31,7 @@ class Handlers:
     groups: GroupAdministration
     typing: TypingEvents
     offline: OfflineEvents
+    sync: SyncReplies
     system: System
 
 
@@ -61,6 +63,7 @@ def make_routes(handlers: Handlers) -> dict[type[Command], Route]:
         commands.UnpinMessage: Route(annotations.unpin),
         commands.GetPinnedMessages: Route(annotations.pinned, is_exclusive=True),
         commands.GetConversations: Route(conversations.list, is_exclusive=True),
+        commands.Sync: Route(handlers.sync.sync, is_exclusive=True),
         commands.DeleteConversation: Route(conversations.delete),
         commands.AckEvents: Route(handlers.offline.acknowledge),
         commands.Typing: Route(handlers.typing.type),

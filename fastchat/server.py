@@ -20,6 +20,7 @@ from fastchat.handlers import api, monitoring
 from fastchat.handlers.annotations import MessageAnnotations
 from fastchat.handlers.answers import Answers
 from fastchat.handlers.authentication import Authentication
+from fastchat.handlers.catching_up import SyncReplies
 from fastchat.handlers.changes import MessageChanges
 from fastchat.handlers.delivery import Delivery
 from fastchat.handlers.finding import Finder
@@ -45,6 +46,7 @@ from fastchat.protocol.events import encode_server_draining, encode_server_full
 from fastchat.routes import Handlers, make_guest_routes, make_routes
 from fastchat.store.annotations import Annotations
 from fastchat.store.backend import BackendTables
+from fastchat.store.catching_up import CatchingUp
 from fastchat.store.changes import Changes
 from fastchat.store.cipher import Cipher, KeyRing
 from fastchat.store.contacts import Contacts
@@ -241,6 +243,7 @@ class Server:
         self.removals = Removals(self.pool)
         self.groups = Groups(self.writer, self.pool)
         self.conversation_list = ConversationList(self.pool, tables)
+        self.catching_up = CatchingUp(self.pool, tables)
         keys = KeyRing(
             config.chat_encryption_key,
             config.chat_encryption_keys,
@@ -339,6 +342,7 @@ class Server:
             groups=groups,
             typing=self.typing,
             offline=self.offline,
+            sync=SyncReplies(self.catching_up, self.users, encoder),
             system=System(self.contacts, self.hub),
         )
         return Dispatcher(

@@ -29,7 +29,7 @@ BACKSLASH = ord("\\")
 
 # What PostgreSQL cannot store as text, and UTF-8 cannot hold.
 _FORBIDDEN = re.compile("[\0\ud800-\udfff]")
-_PLACE = re.compile(r"(?P<what>.*) - at `\$\.(?P<field>\w+).*`", re.DOTALL)
+_PLACE = re.compile(r"(?P<what>.*) - at (`key` in )?`\$\.(?P<field>\w+).*`", re.DOTALL)
 _MISSING = re.compile(r"Object missing required field `(?P<field>\w+)`")
 _WORDS = {
     "str": "a string",

@@ -12,6 +12,7 @@ from fastchat.errors import ValidationError
 
 MOST_PER_PAGE = 200
 MOST_ACKS = 1000
+MOST_NAMED = 10_000  # conversations in one command
 MAX_REACTION = 16  # code points
 LAST_EVENT_ID = 2**63 - 1
 LAST_OFFSET = 2**53 - 1  # JSON readers keep whole numbers up to here exact; it is sent back

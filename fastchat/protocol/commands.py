@@ -11,7 +11,7 @@ Source: docs/protocol.md, "Commands".
 
 from typing import Annotated, Any, ClassVar
 
-from msgspec import Meta
+from msgspec import Meta, Struct
 
 from fastchat.errors import ValidationError
 from fastchat.protocol.command import (
@@ -20,6 +20,7 @@ from fastchat.protocol.command import (
     LAST_OFFSET,
     MAX_REACTION,
     MOST_ACKS,
+    MOST_NAMED,
     MOST_PER_PAGE,
     Bounds,
     Command,
@@ -229,6 +230,26 @@ class GetConversations(Command, tag="get_conversations"):
         self.limit = min(self.limit, MOST_PER_PAGE)
 
 
+class Position(Struct):
+    """How far a client knows a conversation."""
+
+    seq: Annotated[int, Meta(ge=0, le=LAST_OFFSET)]
+    rev: Annotated[int, Meta(ge=0, le=LAST_OFFSET)]
+
+
+class Sync(Command, tag="sync"):
+    """Ask what one missed; ``state`` and ``next`` are texts of an earlier ``sync_result``."""
+
+    conversations: Annotated[dict[ConversationId, Position], Meta(max_length=MOST_NAMED)] = {}
+    state: str | None = None
+    next: str | None = None
+    limit: Limit = MOST_PER_PAGE
+
+    def check(self, bounds: Bounds) -> None:
+        """Take a limit that is too large as the largest."""
+        self.limit = min(self.limit, MOST_PER_PAGE)
+
+
 class Typing(Command, tag="typing"):
     """Say that one is writing, or not any more."""
 
@@ -265,6 +286,7 @@ COMMANDS: tuple[type[Command], ...] = (
     GetPinnedMessages,
     DeleteConversation,
     GetConversations,
+    Sync,
     Typing,
     *GROUP_COMMANDS,
     *MEMBERSHIP_COMMANDS,

@@ -15,7 +15,7 @@ from fastchat.errors import AuthFailed, CommandError
 from fastchat.protocol.times import epoch_millis, iso_time
 
 MAX_REPLY_SIZE = 512 * 1024  # bytes
-_ENVELOPE_SIZE = 8192  # bytes kept free for what surrounds the messages of a reply
+ROOM_IN_REPLY = MAX_REPLY_SIZE - 8192  # bytes, without what surrounds the messages of a reply
 
 _dumps = orjson.dumps
 _NO_REACTIONS: tuple[()] = ()
@@ -389,9 +389,11 @@ def encode_conversation_started(
     )
 
 
-def cut_to_fit(messages: Sequence[bytes], *, keep_oldest: bool = False) -> Sequence[bytes]:
+def cut_to_fit(
+    messages: Sequence[bytes], *, keep_oldest: bool = False, size: int = ROOM_IN_REPLY
+) -> Sequence[bytes]:
     """Return the newest messages (or the oldest) that fit into one reply, but at least one."""
-    room = MAX_REPLY_SIZE - _ENVELOPE_SIZE
+    room = size
     if sum(map(len, messages)) + len(messages) <= room:
         return messages
     count = 0

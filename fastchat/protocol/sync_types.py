@@ -1,6 +1,6 @@
 """What ``sync`` answers: everything that a client missed.
 
-Source: docs/protocol.md.
+Source: docs/protocol.md, "Catching up".
 """
 
 from typing import Annotated, Any, Literal

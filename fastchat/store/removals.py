@@ -16,8 +16,11 @@ SLICE = 1000  # rows that one statement looks at
 SLICES = 10  # of one table in one round
 PAUSE = 0.02  # seconds between two statements
 
-# Removals of messages that were deleted for everyone, or of one who is not in the room any more.
-MESSAGES = """
+_IS_GONE = """(SELECT true FROM chat_groups g
+              WHERE g.room_id = s.room_id AND g.deleted_at IS NOT NULL LIMIT 1)"""
+# Removals of messages that were deleted for everyone, and in deleted groups. Those of one who left
+# stay: he may come back, and then what he removed is still not there.
+MESSAGES = f"""
 WITH slice AS MATERIALIZED (
     SELECT user_id, room_id, seq FROM message_removals
     WHERE (user_id, room_id, seq) > ($1::text, $2::bigint, $3::bigint)
@@ -27,14 +30,13 @@ WITH slice AS MATERIALIZED (
     WHERE x.user_id = s.user_id AND x.room_id = s.room_id AND x.seq = s.seq
       AND ((SELECT m.is_deleted FROM chat_messages m
               WHERE m.room_id = s.room_id AND m.seq = s.seq LIMIT 1) IS NOT FALSE
-        OR (SELECT o.left_at IS NULL FROM room_members o
-              WHERE o.user_id = s.user_id AND o.room_id = s.room_id LIMIT 1) IS NOT TRUE)
+        OR {_IS_GONE})
     RETURNING 1
 )
 SELECT (SELECT count(*) FROM gone), (SELECT count(*) FROM slice), user_id, room_id, seq
 FROM slice ORDER BY user_id DESC, room_id DESC, seq DESC LIMIT 1
 """
-CONVERSATIONS = """
+CONVERSATIONS = f"""
 WITH slice AS MATERIALIZED (
     SELECT user_id, room_id FROM conversation_removals
     WHERE (user_id, room_id) > ($1::text, $2::bigint)
@@ -42,8 +44,7 @@ WITH slice AS MATERIALIZED (
 ), gone AS (
     DELETE FROM conversation_removals x USING slice s
     WHERE x.user_id = s.user_id AND x.room_id = s.room_id
-      AND (SELECT o.left_at IS NULL FROM room_members o
-          WHERE o.user_id = s.user_id AND o.room_id = s.room_id LIMIT 1) IS NOT TRUE
+      AND {_IS_GONE}
     RETURNING 1
 )
 SELECT (SELECT count(*) FROM gone), (SELECT count(*) FROM slice), user_id, room_id

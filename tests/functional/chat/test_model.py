@@ -19,11 +19,14 @@ from hypothesis.stateful import (
 
 from tests.functional.chat.conftest import Chat
 from tests.functional.chat.model import DENIED, NOT_FOUND, Message, Model, Room
+from tests.functional.chat.replica import Replica, timeless
 from tests.functional.chat.talking import run_sql
 
 PLAYERS = 4
 PAGE = 20  # small enough to come from the cache of newest pages
 MANY = "100000"
+AWAY = (1, 2, 5, 11)  # steps between two looks at what one missed, by player
+LIMITS = (200, 200, 3, 1)  # messages of a conversation that he asks for
 BLOCK = "INSERT INTO blocked_relationships VALUES ($1, $2) ON CONFLICT DO NOTHING"
 UNBLOCK = """
 DELETE FROM blocked_relationships WHERE (blocker_id, blocked_id) IN (($1, $2), ($2, $1))
@@ -66,6 +69,7 @@ class Play(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.model = Model()
+        self.steps = 0
 
     @initialize()
     def enter(self):
@@ -75,6 +79,7 @@ class Play(RuleBasedStateMachine):
 
     async def _enter(self):
         self.clients = {user: await self.stage.chat.join(user) for user in self.users}
+        self.replicas = {user: Replica() for user in self.users}
 
     def teardown(self):
         if hasattr(self, "clients"):
@@ -365,6 +370,33 @@ class Play(RuleBasedStateMachine):
         if expected is None:
             room.hidden[user] = len(room.messages)
 
+    async def _catch_up(self, user, limit):
+        """A user who has been away since he last asked knows all that is to be known."""
+        client, replica = self.clients[user], self.replicas[user]
+        await replica.catch_up(client, limit)
+        rooms = {
+            room.room_id: room
+            for room in self.model.rooms
+            if user in room.members and (room.is_group or room.messages)
+        }
+        assert set(replica.conversations) == set(rooms)
+        for name, room in rooms.items():
+            known = replica.conversations[name]
+            page = await client.request(type="get_private_messages", conversationId=name, limit=200)
+            assert replica.shown(name) == list(map(timeless, page["messages"]))
+            assert [each["id"] for each in replica.shown(name)] == [
+                each.message_id for each in room.visible(user)
+            ]
+            readers = [user] if room.is_group else room.members
+            assert known["readUpTo"] == {each: room.read.get(each, 0) for each in readers}
+            assert known["unreadCount"] == room.unread(user)
+            assert known["hidden"] == (room.hidden.get(user, 0) > 0 and not room.visible(user))
+            if room.is_group:
+                info = await client.request(type="get_group_info", groupId=name)
+                assert known["group"] == info["group"]
+                roles = {each["userId"]: each["role"] for each in known["members"]}
+                assert roles == room.members
+
     # What is seen
 
     @precondition(lambda self: hasattr(self, "clients"))
@@ -390,6 +422,14 @@ class Play(RuleBasedStateMachine):
             }
             for room in self.model.rooms:
                 await self._look_into(client, user, room)
+
+    @precondition(lambda self: hasattr(self, "clients"))
+    @invariant()
+    def everybody_catches_up_now_and_then(self):
+        self.steps += 1
+        for user, period, limit in zip(self.users, AWAY, LIMITS, strict=True):
+            if self.steps % period == 0:
+                self.stage.run(self._catch_up(user, limit))
 
     async def _look_into(self, client, user, room):
         where = {"conversationId": room.room_id}

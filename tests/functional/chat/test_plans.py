@@ -52,6 +52,8 @@ async def use_every_command(chat):
         {"type": "pin_message", "messageId": message_id, "conversationId": "conv_1_2"},
         {"type": "get_pinned_messages", "conversationId": "conv_1_2"},
         {"type": "get_conversations"},
+        {"type": "sync", "conversations": {"conv_1_2": {"seq": 1, "rev": 1}}},
+        {"type": "ack_events", "eventIds": ["1"]},
         {"type": "delete_conversation", "conversationId": "conv_1_2"},
     ):
         await alice.request(recipientId="2", **command)
@@ -59,7 +61,36 @@ async def use_every_command(chat):
     await bob.expect("user_typing")
     await bob.request(type="mark_message_read", messageId=message_id)
     await bob.request(type="delete_message", messageId=message_id, deleteForEveryone=False)
+    await use_groups(alice)
+    await bob.cut()
+    await alice.request(type="add_reaction", messageId=message_id, reaction="?")
+    assert (await (await chat.guest()).authenticate(chat.token(2)))["queuedEvents"]
     await alice.request(type="delete_message", messageId=message_id)
+
+
+async def use_groups(alice):
+    created = await alice.request(type="create_group", groupName="g", initialMembers=["2", "3"])
+    group = {"groupId": created["groupId"]}
+    for command in (
+        {"type": "send_group_message", "content": "hello @user2"},
+        {"type": "send_group_message", "content": "again", "clientMessageId": "g-1"},
+        {"type": "send_group_message", "content": "again", "clientMessageId": "g-1"},
+        {"type": "send_announcement", "content": "hear"},
+        {"type": "get_group_messages"},
+        {"type": "get_group_members"},
+        {"type": "get_group_info"},
+        {"type": "get_user_groups"},
+        {"type": "update_group_info", "groupName": "h"},
+        {"type": "promote_member", "userId": "2"},
+        {"type": "demote_member", "userId": "2"},
+        {"type": "set_member_permissions", "userId": "2", "canAddMembers": True},
+        {"type": "remove_group_member", "userId": "2"},
+        {"type": "add_group_member", "userId": "2"},
+        {"type": "transfer_ownership", "userId": "2"},
+        {"type": "leave_group"},
+    ):
+        answer = await alice.request(**group, **command)
+        assert answer["type"] != "error", (command, answer)
 
 
 async def test_no_plan_made_on_empty_tables_reads_a_whole_table(statements, start_chat):
@@ -68,7 +99,7 @@ async def test_no_plan_made_on_empty_tables_reads_a_whole_table(statements, star
     await use_every_command(chat)
     await chat.stop()
     queries = [query for query in statements if READ.search(query)]
-    assert len(queries) >= 10
+    assert len(queries) >= 35
     connection = await asyncpg.connect(chat.database)
     try:
         await connection.execute("TRUNCATE users_auth, chat_messages, chat_rooms CASCADE")

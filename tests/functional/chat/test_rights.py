@@ -87,7 +87,7 @@ BETWEEN_TWO = {
     "unpin_message": (("messageId", "conversationId"), READ),
 }
 # They are about nobody's things, or have tests of their own.
-FREE = {"authenticate", "ack_events", "ping", "test", "get_online_users", "typing"}
+FREE = {"authenticate", "ack_events", "ping", "sync", "test", "get_online_users", "typing"}
 
 
 class Cast(NamedTuple):

@@ -129,6 +129,7 @@ async def questions(server):
         commands.UnpinMessage: [{"type": "unpin_message"} | old | room],
         commands.GetPinnedMessages: [{"type": "get_pinned_messages"} | room],
         commands.GetConversations: [{"type": "get_conversations"}],
+        commands.Sync: [{"type": "sync"}],
         commands.DeleteConversation: [{"type": "delete_conversation"} | room],
         SendGroupMessage: [
             {"type": "send_group_message", **group},

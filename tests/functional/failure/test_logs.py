@@ -50,6 +50,7 @@ async def say_everything(server, database):
             await ask(type="unpin_message", **own, **room),
             await ask(type="get_conversations"),
             await ask(type="ack_events", eventIds=["1"]),
+            await ask(type="sync", conversations={room["conversationId"]: {"seq": 0, "rev": 0}}),
             await ask(type="send_group_message", content=f"{TEXT} @user32", **group),
             await ask(type="send_announcement", content=TEXT, **group),
             await ask(type="get_group_messages", **group),

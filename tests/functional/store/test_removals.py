@@ -51,19 +51,24 @@ async def test_removals_of_deleted_messages_go_and_the_others_stay(connection, p
     assert await cleaner.clean(0.0) == 0
 
 
-async def test_removals_of_one_who_left_go(connection, pool, database):
-    room_id = await make_group(database, {"1": "owner", "2": "member"})
-    await fill(connection, room_id, 2)
-    await connection.execute(
-        "INSERT INTO conversation_removals (user_id, room_id, hidden_seq) "
-        "SELECT u, $1, 1 FROM unnest('{1,2}'::text[]) u",
-        room_id,
-    )
-    await remove_member(connection, room_id, "2")
-    assert await Removals(pool).clean(0.0) == 3
-    assert {row["user_id"] for row in await removals(connection)} == {"1"}
-    hidden = await connection.fetch("SELECT user_id FROM conversation_removals")
-    assert [row["user_id"] for row in hidden] == ["1"]
+async def test_removals_in_deleted_groups_go_and_those_of_one_who_left_stay(
+    connection, pool, database
+):
+    kept = await make_group(database, {"1": "owner", "2": "member"})
+    gone = await make_group(database, {"1": "owner", "2": "member"}, "group_2")
+    for room_id in (kept, gone):
+        await fill(connection, room_id, 2)
+        await connection.execute(
+            "INSERT INTO conversation_removals (user_id, room_id, hidden_seq) "
+            "SELECT u, $1, 1 FROM unnest('{1,2}'::text[]) u",
+            room_id,
+        )
+    await remove_member(connection, kept, "2")
+    await connection.execute("UPDATE chat_groups SET deleted_at = now() WHERE group_id = 'group_2'")
+    assert await Removals(pool).clean(0.0) == 6
+    for table in ("message_removals", "conversation_removals"):
+        left = await connection.fetch(f"SELECT DISTINCT user_id, room_id FROM {table} ORDER BY 1")
+        assert [tuple(row) for row in left] == [("1", kept), ("2", kept)]
 
 
 async def test_a_round_looks_at_a_bounded_part_and_the_next_goes_on(connection, pool, database):

@@ -10,7 +10,14 @@ import pytest
 
 from fastchat.auth import revocation
 from fastchat.errors import AuthFailed, CommandError, RateLimited
-from fastchat.protocol import codes, conversation_events, events, group_events, group_message_events
+from fastchat.protocol import (
+    codes,
+    conversation_events,
+    events,
+    group_events,
+    group_message_events,
+    sync_events,
+)
 from fastchat.protocol.codec import Codec
 from fastchat.protocol.command import Bounds
 from fastchat.protocol.commands import COMMANDS, TYPE_SPELLINGS
@@ -106,7 +113,31 @@ GROUP_EVENTS = {
     "encode_group_info_updated": lambda encode: encode(INFO, "1", 2),
     "encode_group_deleted": lambda encode: encode("group_1", "1", 2),
 }
+NEWS = {
+    "seq": 4,
+    "rev": 7,
+    "messages": [MESSAGE],
+    "changed": [sync_events.encode_tombstone("7-2", 2, 7)],
+    "is_complete": True,
+    "read_up_to": {"1": 3},
+    "unread_count": 1,
+    "hidden_ids": ["7-1"],
+    "hidden_seq": 1,
+    "is_hidden": False,
+    "group": group_events.describe_group(INFO),
+    "members": [MEMBER],
+    "is_group": True,
+}
+SYNC_EVENTS = {
+    "encode_sync_result": lambda encode: encode(
+        [sync_events.encode_conversation_news("group_1", **NEWS)],
+        [sync_events.encode_left("group_2")],
+        "a.1",
+        "a.1.2",
+    )
+}
 MODULES = {
+    sync_events: SYNC_EVENTS,
     group_events: GROUP_EVENTS,
     events: EVENTS,
     conversation_events: CONVERSATION_EVENTS,
@@ -147,6 +178,8 @@ def test_every_function_that_encodes_an_event_is_looked_at():
     assert encoders(events) == {*EVENTS, "encode_message"}
     assert encoders(conversation_events) == {*CONVERSATION_EVENTS, "encode_conversation"}
     assert encoders(group_message_events) == {*GROUP_MESSAGE_EVENTS}
+    embedded = {"encode_conversation_news", "encode_left", "encode_tombstone"}
+    assert encoders(sync_events) == {*SYNC_EVENTS, *embedded}
     assert encoders(group_events) == {*GROUP_EVENTS, "encode_user_group"}
 
 

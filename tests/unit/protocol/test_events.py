@@ -260,7 +260,7 @@ def test_a_cut_keeps_a_run_from_one_end_as_long_as_it_can_be(sizes, keep_oldest)
     kept = events.cut_to_fit(page, keep_oldest=keep_oldest)
     count = len(kept)
     assert kept == (page[:count] if keep_oldest else page[len(page) - count :])
-    room = events.MAX_REPLY_SIZE - events._ENVELOPE_SIZE
+    room = events.ROOM_IN_REPLY
     if count > 1:
         assert sum(map(len, kept)) + count <= room
     if count < len(page):
