@@ -5,16 +5,16 @@ and the database are free in between.
 """
 
 import asyncio
-import inspect
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 
 from fastchat.errors import ServiceUnavailable
 
 INTERVAL = 30.0  # seconds; requirements, "Cleanup Intervals"
 
-Chore = Callable[[float], int | Awaitable[int]]  # monotonic seconds → how many were cleared away
+# Monotonic seconds → how many were cleared away, or how many in each slice.
+Chore = Callable[[float], Awaitable[int] | Iterator[int]]
 
 log = logging.getLogger(__name__)
 
@@ -51,8 +51,13 @@ class Housekeeping:
         """Do each chore once; one that fails does not keep the others from being done."""
         for name, chore in self._chores.items():
             try:
-                done = chore(self._clock())
-                self.cleared[name] += await done if inspect.isawaitable(done) else done
+                work = chore(self._clock())
+                if isinstance(work, Awaitable):
+                    self.cleared[name] += await work
+                else:
+                    for done in work:
+                        self.cleared[name] += done
+                        await asyncio.sleep(0)
             except ServiceUnavailable:
                 log.info("the database is away, %s wait for the next round", name)
             except Exception:

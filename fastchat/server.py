@@ -371,7 +371,7 @@ class Server:
         self.pictures = Pictures(self.pool, tables, config.profile_picture_url_template)
         self.housekeeping = Housekeeping(
             {
-                "rate_windows": lambda now: self.limits.sweep(now, self.hub.user_ids()),
+                "rate_windows": lambda now: self.limits.sweep(now, self.hub.is_here),
                 "ip_windows": self.rules.sweep,
                 "pages": self.recent.sweep,
                 "profiles": self.users.cache.sweep,

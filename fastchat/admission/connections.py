@@ -4,11 +4,12 @@ The rules are asked in the order of docs/protocol.md, "Transport": connections o
 requests of the address, connections of this worker. A refusal by one rule counts in none.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from math import ceil
 
 from fastchat._speedups import SlidingWindow
 from fastchat.protocol.codes import CloseCode
+from fastchat.slices import in_slices
 
 IP_WINDOW = 900.0  # seconds
 
@@ -84,12 +85,13 @@ class ConnectionRules:
         window.record(now)
         return 0
 
-    def sweep(self, now: float) -> int:
-        """Forget addresses without a request in the window; return how many."""
-        idle = [ip for ip, window in self._requests.items() if window.is_idle(now)]
-        for remote_ip in idle:
-            del self._requests[remote_ip]
-        return len(idle)
+    def sweep(self, now: float) -> Iterator[int]:
+        """Forget addresses without a request in the window; yield how many of each slice."""
+        for part in in_slices(self._requests):
+            idle = [ip for ip in part if self._requests[ip].is_idle(now)]
+            for remote_ip in idle:
+                del self._requests[remote_ip]
+            yield len(idle)
 
     def _request_window(self, remote_ip: str) -> SlidingWindow:
         window = self._requests.get(remote_ip)

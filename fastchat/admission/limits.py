@@ -7,11 +7,13 @@ count.
 Source: docs/protocol.md, "Rate limits".
 """
 
+from collections.abc import Callable, Iterator
 from math import ceil
 
 from fastchat._speedups import SlidingWindow, admit_both
 from fastchat.errors import RateLimited
 from fastchat.interfaces import Session, Window
+from fastchat.slices import in_slices
 
 WINDOW = 60.0  # seconds
 LONG_MESSAGE = 500  # code points; above, the limit is doubled
@@ -68,16 +70,22 @@ class Limits:
             )
         window.record(now)
 
-    def sweep(self, now: float, live_users: set[str] | frozenset[str]) -> int:
-        """Forget users without a session whose windows are empty; return how many."""
-        idle = [
-            user_id
-            for user_id, (messages, commands) in self._windows.items()
-            if user_id not in live_users and messages.is_idle(now) and commands.is_idle(now)
-        ]
-        for user_id in idle:
-            del self._windows[user_id]
-        return len(idle)
+    def sweep(self, now: float, is_here: Callable[[str], bool]) -> Iterator[int]:
+        """Forget users without a session whose windows are empty; yield how many of each slice.
+
+        Args:
+            now: Monotonic seconds.
+            is_here: Tells whether a user has a session at that moment.
+        """
+        for part in in_slices(self._windows):
+            idle = [user_id for user_id in part if self._is_idle(user_id, now)]
+            gone = [user_id for user_id in idle if not is_here(user_id)]
+            for user_id in gone:
+                del self._windows[user_id]
+            yield len(gone)
+
+    def _is_idle(self, user_id: str, now: float) -> bool:
+        return all(window.is_idle(now) for window in self._windows[user_id])
 
     def _message_window(self) -> SlidingWindow:
         return SlidingWindow(self._messages, WINDOW, self._messages * LONG_FACTOR)

@@ -5,9 +5,11 @@ them do. A page is kept until anything happens in its room, of whatever kind: no
 nothing can be patched wrongly.
 """
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from fastchat.protocol.events import cut_to_fit
+from fastchat.slices import in_slices
 
 MOST_KEPT = 100  # messages of a page; requirements, "In-Memory Cache Limits"
 CAPACITY = 64 * 1024 * 1024  # bytes of messages
@@ -116,12 +118,14 @@ class RecentPages:
         self._used_at.clear()
         self.size = 0
 
-    def sweep(self, now: float) -> int:
-        """Drop the rooms that nobody has used for long; return how many."""
-        idle = [room for room, used_at in self._used_at.items() if now >= used_at + self._idle_age]
-        for room_id in idle:
-            self._drop(room_id)
-        return len(idle)
+    def sweep(self, now: float) -> Iterator[int]:
+        """Drop the rooms that nobody has used for long; yield how many of each slice."""
+        for part in in_slices(self._used_at):
+            used = [(room, self._used_at[room]) for room in part if room in self._used_at]
+            idle = [room for room, used_at in used if now >= used_at + self._idle_age]
+            for room_id in idle:
+                self._drop(room_id)
+            yield len(idle)
 
     def _drop(self, room_id: int) -> None:
         for kept in self._rooms.pop(room_id).values():

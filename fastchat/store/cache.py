@@ -1,7 +1,9 @@
 """A bounded memory of look-ups: least recently used out first, and never older than its time."""
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
 from typing import Generic, TypeVar
+
+from fastchat.slices import in_slices
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
@@ -44,12 +46,13 @@ class LruCache(Generic[K, V]):
         if len(self._entries) > self._capacity:
             del self._entries[next(iter(self._entries))]
 
-    def sweep(self, now: float) -> int:
-        """Drop the values that are too old; return how many."""
-        old = [key for key, (ends_at, _) in self._entries.items() if ends_at <= now]
-        for key in old:
-            del self._entries[key]
-        return len(old)
+    def sweep(self, now: float) -> Iterator[int]:
+        """Drop the values that are too old; yield how many of each slice."""
+        for part in in_slices(self._entries):
+            old = [key for key in part if key in self._entries and self._entries[key][0] <= now]
+            for key in old:
+                del self._entries[key]
+            yield len(old)
 
     def forget(self, key: K) -> None:
         """Drop a value that is no longer true."""

@@ -3,7 +3,9 @@
 It only saves reading and decrypting: which events a user has yet to get, the database tells.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+
+from fastchat.slices import in_slices
 
 MOST_BYTES = 16 * 1024 * 1024
 MAX_AGE = 86_400.0  # seconds; requirements, "Event Queue Cleanup"
@@ -75,12 +77,14 @@ class EventMemory:
         if not known:
             self._by_user.pop(user_id, None)
 
-    def sweep(self, now: float) -> int:
-        """Drop what is too old; return how many events."""
-        old = [key for key, entry in self._entries.items() if now - entry.kept_at > self._max_age]
-        for event_id in old:
-            self._drop(event_id)
-        return len(old)
+    def sweep(self, now: float) -> Iterator[int]:
+        """Drop what is too old; yield how many events of each slice."""
+        for part in in_slices(self._entries):
+            kept = [(key, self._entries[key]) for key in part if key in self._entries]
+            old = [key for key, entry in kept if now - entry.kept_at > self._max_age]
+            for event_id in old:
+                self._drop(event_id)
+            yield len(old)
 
     def _drop(self, event_id: int) -> None:
         entry = self._entries.pop(event_id)

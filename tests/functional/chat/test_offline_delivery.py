@@ -76,7 +76,7 @@ async def test_partly_remembered_events_come_in_order(quick):
 async def test_large_events_are_read_in_parts(quick, monkeypatch):
     monkeypatch.setattr("fastchat.store.event_store.MOST_BYTES", 100_000)
     await queue_events(quick, 50, padding=10_000)
-    quick.server.event_memory.sweep(time.monotonic() + 100_000)
+    assert sum(quick.server.event_memory.sweep(time.monotonic() + 100_000))
     bob = await quick.join(2)
     assert numbers(bob) == list(range(50))
     assert quick.server.pool.query_times["events"].count >= 10

@@ -3,6 +3,7 @@ import pytest
 from fastchat.admission.limits import Limits
 from fastchat.errors import RateLimited
 from fastchat.interfaces import Session
+from fastchat.slices import SLICE
 
 
 class FakeUser:
@@ -123,7 +124,7 @@ def test_a_connection_without_a_session_has_a_window_for_itself():
 def test_leaving_and_coming_back_does_not_renew_the_limit():
     limits = Limits(10, 1200)
     assert send(limits, join(limits), 0.0, times=10) == 10
-    assert limits.sweep(30.0, frozenset()) == 0
+    assert sum(limits.sweep(30.0, lambda _: False)) == 0
     assert send(limits, join(limits), 30.0) == 0
 
 
@@ -133,6 +134,18 @@ def test_only_users_without_session_and_stamps_are_forgotten():
         session = join(limits, user_id)
         limits.admit_message(session, 5, 0.0)
     limits.admit_command(session.command_window, 50.0)
-    assert limits.sweep(60.0, {"1"}) == 1  # "2"; "3" has sent a command
-    assert limits.sweep(110.0, {"1"}) == 1
-    assert limits.sweep(1000.0, frozenset()) == 1
+    assert sum(limits.sweep(60.0, {"1"}.__contains__)) == 1  # "2"; "3" has sent a command
+    assert sum(limits.sweep(110.0, {"1"}.__contains__)) == 1
+    assert sum(limits.sweep(1000.0, lambda _: False)) == 1
+
+
+def test_a_sweep_goes_slice_by_slice_and_leaves_who_comes_meanwhile():
+    limits = Limits(10, 10)
+    users = [str(number) for number in range(2 * SLICE + 1)]
+    for user in users:
+        limits.open_windows(user)
+    here = set()
+    sweep = limits.sweep(0.0, here.__contains__)
+    assert next(sweep) == SLICE
+    here.add(users[-1])
+    assert list(sweep) == [SLICE, 0]

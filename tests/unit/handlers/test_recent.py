@@ -75,10 +75,10 @@ def test_pages_that_nobody_uses_are_swept(recent):
     keep(recent, PAGE)
     keep(recent, PAGE, room_id=8, now=100.0)
     recent.get(7, "1", 1, 200.0)
-    assert recent.sweep(1899.0) == 0
-    assert recent.sweep(1900.0) == 1
+    assert sum(recent.sweep(1899.0)) == 0
+    assert sum(recent.sweep(1900.0)) == 1
     assert len(recent) == 1
-    assert recent.sweep(2000.0) == 1
+    assert sum(recent.sweep(2000.0)) == 1
     assert recent.size == 0
 
 

@@ -14,7 +14,8 @@ async def test_chores_are_done_in_order_with_the_time_and_counted():
 
     def sweep(now):
         calls.append(("sweep", now))
-        return 2
+        yield 1
+        yield 1
 
     async def clean(now):
         calls.append(("clean", now))
@@ -35,11 +36,30 @@ async def test_a_chore_that_fails_does_not_stop_the_others(caplog):
     def broken(now):
         raise KeyError("x")
 
-    housekeeping = Housekeeping({"away": away, "broken": broken, "good": lambda now: 1})
+    housekeeping = Housekeeping({"away": away, "broken": broken, "good": lambda now: iter([1])})
     with caplog.at_level(logging.INFO):
         await housekeeping.do_round()
     assert housekeeping.cleared == {"away": 0, "broken": 0, "good": 1}
     assert [record.levelname for record in caplog.records] == ["INFO", "ERROR"]
+
+
+async def test_others_have_their_turn_after_each_slice():
+    turns = []
+
+    def sweep(now):
+        for number in range(5):
+            turns.append(number)
+            yield 0
+
+    async def other():
+        while len(turns) < 10:
+            turns.append("other")
+            await asyncio.sleep(0)
+
+    task = asyncio.create_task(other())
+    await Housekeeping({"sweep": sweep}).do_round()
+    await task
+    assert turns[:10] == [0, "other", 1, "other", 2, "other", 3, "other", 4, "other"]
 
 
 async def test_rounds_go_on_until_the_end():
@@ -50,7 +70,7 @@ async def test_rounds_go_on_until_the_end():
         rounds.append(now)
         if len(rounds) == 3:
             done.set()
-        return 0
+        yield 0
 
     task = asyncio.create_task(Housekeeping({"chore": chore}, interval=0.001).run())
     async with asyncio.timeout(5):

@@ -46,8 +46,8 @@ def test_drops_what_is_a_day_old():
     memory = EventMemory()
     memory.keep(1, b"old", ["a", "b"], 0.0)
     memory.keep(2, b"new", ["a"], 10.0)
-    assert memory.sweep(86_400.0) == 0
-    assert memory.sweep(86_401.0) == 1
+    assert sum(memory.sweep(86_400.0)) == 0
+    assert sum(memory.sweep(86_401.0)) == 1
     assert (memory.get(1), memory.event_ids("a"), memory.event_ids("b")) == (None, [2], [])
-    assert memory.sweep(90_000.0) == 1
+    assert sum(memory.sweep(90_000.0)) == 1
     assert memory.size == 0
