@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 
 import pytest
 
@@ -58,12 +59,15 @@ def test_another_process_reads_whole_payloads_while_one_writes(children):
             board.write(0, payload_of(number % 10**8, 100 + number % 1000))
     children.append(pid)
     seen = set()
-    for _ in range(ROUNDS):
+    end = time.monotonic() + 30  # a busy machine may let the other one begin late
+    rounds = 0
+    while rounds < ROUNDS or len(seen) < 2:
+        assert time.monotonic() < end
         payload = board.read(0)
         number = int(payload[:8])
         assert payload == payload_of(number, 100 + number % 1000)
         seen.add(number)
-    assert len(seen) > 1
+        rounds += 1
 
 
 def test_writer_that_dies_in_the_middle_leaves_the_last_payload(monkeypatch):
