@@ -118,6 +118,24 @@ async def test_what_a_transaction_under_way_removes_is_told_the_next_time(quick,
     assert news["hiddenIds"] == [sent["messageId"]]
 
 
+async def test_any_worker_tells_what_happened_at_another(start_chat):
+    one, two = await start_chat(), await start_chat()
+    alice = await one.join(1)
+    await say(alice, 2)
+    replica = Replica()
+    bob = await two.join(2)
+    await replica.catch_up(bob)
+    await bob.close()
+    (third,) = await say(alice, 1, content="three")
+    await alice.request(type="edit_message", messageId="1-1", content="edited")
+    bob = await one.join(2)
+    await replica.catch_up(bob)
+    assert [each["content"] for each in replica.shown(ROOM)] == ["edited", "hello", "three"]
+    await alice.request(type="delete_message", messageId=third["messageId"])
+    await replica.catch_up(await two.join(2))
+    assert [each["content"] for each in replica.shown(ROOM)] == ["edited", "hello"]
+
+
 async def test_groups_come_with_their_members_when_these_changed(quick):
     alice, bob = await quick.join(1), await quick.join(2)
     created = await alice.request(type="create_group", groupName="g", initialMembers=["2"])
