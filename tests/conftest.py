@@ -1,6 +1,8 @@
 """A real PostgreSQL for the whole run, and a fresh migrated database for each test that asks."""
 
 import itertools
+import os
+from typing import NamedTuple
 
 import asyncpg
 import pytest
@@ -34,9 +36,19 @@ def address(dsn: str, database: str) -> str:
     return dsn.rpartition("/")[0] + "/" + database
 
 
+class OtherPostgres(NamedTuple):
+    """A server that runs already."""
+
+    dsn: str
+
+
 @pytest.fixture(scope="session")
 def postgres():
-    """The embedded server."""
+    """The embedded server, or the one whose superuser's address is in TEST_DATABASE_URL."""
+    other = os.environ.get("TEST_DATABASE_URL")
+    if other is not None:
+        yield OtherPostgres(other)
+        return
     with public_folder() as folder, EmbeddedPostgres(folder) as server:
         yield server
 
