@@ -9,7 +9,6 @@ from uuid import UUID
 INTEGER_BITS = {"integer": 32, "bigint": 64}
 CANONICAL_INTEGER = re.compile(r"0|-?[1-9][0-9]{0,18}", re.ASCII)
 CANONICAL_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
-CANONICAL_MESSAGE_ID = re.compile(r"([1-9][0-9]{0,18})-([1-9][0-9]{0,18})", re.ASCII)
 
 NativeId = int | str | UUID
 
@@ -37,17 +36,3 @@ def to_native(text: str | None, id_type: str) -> NativeId | None:
     if id_type == "text":
         return text
     raise ValueError(f"id_type={id_type!r}: expected integer, bigint, text or uuid")
-
-
-def message_id(room_id: int, seq: int) -> str:
-    """Return the id of a message on the wire."""
-    return f"{room_id}-{seq}"
-
-
-def parse_message_id(text: str) -> tuple[int, int] | None:
-    """Return ``(room_id, seq)``, or None when it is no id that fastchat makes."""
-    match = CANONICAL_MESSAGE_ID.fullmatch(text)
-    if match is None:
-        return None
-    room_id, seq = int(match[1]), int(match[2])
-    return (room_id, seq) if max(room_id, seq) < 1 << 63 else None

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from datetime import UTC, datetime
 
 from prometheus_client import generate_latest
 from prometheus_client.core import (
@@ -13,6 +12,7 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector, CollectorRegistry
 
+from fastchat.protocol.times import iso_time
 from fastchat.telemetry.census import Census, View
 from fastchat.telemetry.figures import COUNTERS, GAUGES, HISTOGRAMS, LABELLED, LEVELS, QUERY_TIMES
 from fastchat.telemetry.snapshot import Buckets, Number, Totals
@@ -204,12 +204,6 @@ def average_response_ms(totals: Totals) -> float:
     """Mean milliseconds from a send to its acknowledgement; 0.0 before the first one."""
     histogram = totals.histograms["send_to_ack_seconds"][""]
     return _mean(histogram.sum, histogram.count, 1000)
-
-
-def iso_time(seconds: float) -> str:
-    """Unix seconds as ISO 8601 UTC with milliseconds and ``Z``."""
-    moment = datetime.fromtimestamp(seconds, UTC)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def quantile(histogram: Buckets, share: float) -> float:

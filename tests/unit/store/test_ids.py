@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastchat.store.ids import message_id, parse_message_id, to_native
+from fastchat.store.ids import to_native
 
 BOUNDS = {"integer": 1 << 31, "bigint": 1 << 63}
 
@@ -78,21 +78,3 @@ def test_text_is_itself(text):
 def test_an_unknown_type_is_a_mistake_of_the_caller():
     with pytest.raises(ValueError, match="expected integer, bigint, text or uuid"):
         to_native("1", "money")
-
-
-@given(room_id=st.integers(1, (1 << 63) - 1), seq=st.integers(1, (1 << 63) - 1))
-def test_message_id_comes_back_as_room_and_position(room_id, seq):
-    assert parse_message_id(message_id(room_id, seq)) == (room_id, seq)
-
-
-@given(text=st.text())
-def test_only_the_canonical_message_id_is_parsed(text):
-    parts = parse_message_id(text)
-    assert parts is None or message_id(*parts) == text
-
-
-@pytest.mark.parametrize(
-    "text", ["1-0", "0-1", "01-1", "1-01", "1-1\n", "-1-1", "1--1", f"{1 << 63}-1", f"1-{1 << 63}"]
-)
-def test_numbers_out_of_range_or_otherwise_spelled_are_no_message_id(text):
-    assert parse_message_id(text) is None
