@@ -32,6 +32,7 @@ run: build
 build: $(COMPILED)
 
 test: build
+	.ci/chromium
 	$(BIN)/python -m pytest $(ARGS)
 
 check: build
@@ -58,6 +59,7 @@ docs: build
 	$(BIN)/fastchat config --docs > docs/configuration.md
 	$(BIN)/fastchat schema --json-schema > docs/schema/protocol.schema.json
 	$(BIN)/fastchat schema --asyncapi > docs/schema/asyncapi.json
+	$(BIN)/python clients/js/generate.py
 
 clean:
 	rm -rf build dist reports *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks .import_linter_cache

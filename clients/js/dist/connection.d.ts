@@ -1,0 +1,33 @@
+/** What the owner of a connection wants to know. */
+export interface Hooks {
+    onOpen(): void;
+    onText(text: string): void;
+    /** Called once, and nothing is called after it. */
+    onEnd(code: number, reason: string): void;
+}
+export declare class Connection {
+    private readonly socket;
+    private readonly hooks;
+    private readonly silence;
+    private readonly patience;
+    private timer;
+    private heardAt;
+    private askedAt;
+    private isOver;
+    /**
+     * Take a socket that connects.
+     *
+     * `silence`: milliseconds without a frame after which the server is asked for one;
+     * `patience`: how long the answer, or the handshake, may take.
+     */
+    constructor(socket: WebSocket, hooks: Hooks, silence: number, patience: number);
+    send(text: string): void;
+    /** Ask the server for a sign of life now. */
+    probe(): void;
+    /** Give the connection up without waiting for the other side. */
+    drop(reason: string, code?: number): void;
+    private hear;
+    private watch;
+    private check;
+    private end;
+}
