@@ -16,7 +16,7 @@ from fastchat.auth.revocation import RevocationWatch
 from fastchat.auth.tokens import TokenChecker
 from fastchat.config import Config
 from fastchat.dispatch import Dispatcher
-from fastchat.handlers import api, monitoring
+from fastchat.handlers import api, monitoring, page
 from fastchat.handlers.annotations import MessageAnnotations
 from fastchat.handlers.answers import Answers
 from fastchat.handlers.authentication import Authentication
@@ -416,6 +416,9 @@ class Server:
             self.users,
             self.encoder,
         )
+        if config.demo_page:
+            secret = config.jwt_secret if config.has_demo_users else None
+            pages = {**pages, **page.make_routes(secret)}
         http = HttpServer(
             {**monitoring.make_routes(health, self.metrics), **pages},
             admit=self._admit_request,
