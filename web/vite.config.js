@@ -19,7 +19,17 @@ function digest() {
   return hash.digest("hex");
 }
 
+/** Writes the digest into the first line, after everything that takes comments out. */
+const signed = {
+  name: "signed",
+  generateBundle(_, bundle) {
+    const built = bundle["app.js"];
+    built.code = `// fastchat demo page, MIT; sources ${digest()}\n${built.code}`;
+  },
+};
+
 export default defineConfig({
+  plugins: [signed],
   base: "/demo/",
   publicDir: "public",
   resolve: { alias: { "fastchat-client": here("../clients/js/dist/index.js") } },
@@ -33,7 +43,6 @@ export default defineConfig({
       output: {
         entryFileNames: "app.js",
         assetFileNames: "app[extname]",
-        banner: () => `/* fastchat demo page, MIT; sources ${digest()} */`,
       },
     },
   },

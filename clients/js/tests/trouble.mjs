@@ -254,7 +254,7 @@ test("after a session was revoked it comes back with another token", async (scen
   equal(calls, 2);
 });
 
-test("when the server restarts it comes back when it was told to", async (scene) => {
+test("when a worker is replaced it comes back when it was told to", async (scene) => {
   const ann = await scene.join();
   const told = [];
   ann.client.on("server_draining", ({ retryAfter }) => told.push([retryAfter, Date.now()]));

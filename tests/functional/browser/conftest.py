@@ -2,15 +2,20 @@
 
 import shutil
 import tempfile
+from contextlib import asynccontextmanager
 
 import pytest
+import pytest_asyncio
 from playwright._impl._driver import compute_driver_executable
-from playwright.async_api import async_playwright
+from playwright.async_api import async_playwright, expect
 
 from tests.functional.browser.control import Control
+from tests.functional.browser.page import DemoPage
+from tests.functional.failure.conftest import copy, prepared_database  # noqa: F401
 from tests.functional.failure.process import ServerProcess
 from tests.functional.store.folders import public_folder
 
+PATIENCE = 15_000  # milliseconds; a bound on every wait
 FLAGS = (
     "--headless",
     "--no-sandbox",  # root has none
@@ -23,42 +28,80 @@ FLAGS = (
 )
 
 
+@asynccontextmanager
+async def running(**settings):
+    """A server of its own folder, killed at the end; it must not have had a bug."""
+    with public_folder() as folder:
+        server = ServerProcess(folder, **settings)
+        await server.start()
+        try:
+            yield server
+        finally:
+            await server.close()
+        assert not server.bugs()
+
+
 @pytest.fixture(scope="session")
 def node():
     """The path of a Node that is new enough; the machine's own may be too old, or missing."""
     return compute_driver_executable()[0]
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(scope="package", loop_scope="package")
 async def browser():
     """Debian's Chromium with an empty profile; `make test` installs it where it is missing."""
     program = shutil.which("chromium")
     assert program, "Chromium is missing: run `make test` as root, or apt-get install chromium"
-    with tempfile.TemporaryDirectory() as profile:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         async with async_playwright() as playwright:
             context = await playwright.chromium.launch_persistent_context(
                 profile, executable_path=program, args=FLAGS, headless=True
             )
+            context.set_default_timeout(PATIENCE)
+            expect.set_options(timeout=PATIENCE)
             try:
                 yield context
             finally:
                 await context.close()
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="package")
 async def control(database):
     """A control server for the client's tests, and behind it a chat server."""
+    async with (
+        running(
+            NODE_ENV="production", DATABASE_URL=database, REVOCATION_CHECK_INTERVAL="100"
+        ) as server,
+        Control(server, database) as control,
+    ):
+        yield control
+
+
+@pytest_asyncio.fixture(scope="package", loop_scope="package")
+async def demo_server(prepared_database):  # noqa: F811
+    """A server in development, as `make run` starts it: alice, bob and carol exist."""
     with public_folder() as folder:
-        server = ServerProcess(
-            folder,
-            NODE_ENV="production",
-            DATABASE_URL=database,
-            REVOCATION_CHECK_INTERVAL="100",
-        )
+        copy(prepared_database, folder / "data")
+        server = ServerProcess(folder, NODE_ENV="development", PRESENCE_SCOPE="all")
         await server.start()
         try:
-            async with Control(server, database) as control:
-                yield control
+            yield server
         finally:
             await server.close()
         assert not server.bugs()
+
+
+@pytest_asyncio.fixture(loop_scope="package")
+async def open_page(browser, demo_server):
+    """A function that opens the page, with everybody on it online."""
+    opened = []
+
+    async def open_page(*users, **options):
+        page = DemoPage(await browser.new_page(), demo_server.url)
+        opened.append(page)
+        await page.open(*users, **options)
+        return page
+
+    yield open_page
+    for page in opened:
+        await page.close()

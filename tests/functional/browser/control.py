@@ -1,7 +1,9 @@
 """What the JavaScript tests ask for while they run: tokens, wires, a restart of the server."""
 
 import json
+import os
 import re
+import signal
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -10,7 +12,7 @@ from aiohttp import web
 
 from fastchat.auth.tokens import make_token
 from tests.functional.browser.wire import Wire
-from tests.functional.failure.process import SECRET, ServerProcess
+from tests.functional.failure.process import SECRET, ServerProcess, until
 
 ROOT = Path(__file__).resolve().parents[3]
 CLIENT = ROOT / "clients" / "js"
@@ -94,9 +96,11 @@ class Control:
         return web.Response()
 
     async def _restart(self, request: web.Request) -> web.Response:
-        self.server.terminate()
-        await self.server.ended()
-        await self.server.start()
+        """Replace the worker by a new one, as for a new version."""
+        ended = "the rolling restart is over"
+        known = len(self.server.events(ended))
+        os.kill(self.server.pid, signal.SIGHUP)
+        await until(lambda: len(self.server.events(ended)) > known)
         return web.Response()
 
     async def _close_codes(self, request: web.Request) -> web.Response:

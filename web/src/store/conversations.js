@@ -66,7 +66,7 @@ export function takeNews(conversation, news, me) {
     hasMore: news.complete ? conversation.hasMore : true,
     unread: news.unreadCount,
     readSeq: Math.max(conversation.readSeq, news.groupId ? 0 : (other?.[1] ?? 0)),
-    at: messages.at(-1)?.timestamp ?? conversation.at,
+    at: messages.at(-1)?.timestamp ?? (conversation.at || (news.group?.createdAt ?? "")),
     ...(news.group && { group: news.group }),
     ...(news.members && { members: news.members }),
   };

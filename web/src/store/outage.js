@@ -1,13 +1,14 @@
 // What became of the messages while the wire was cut: counted, not claimed.
 
-/** Begin to count. */
-export function beginOutage(waiting) {
-  return { since: Date.now(), sent: waiting, came: 0, lost: 0 };
+/** Begin to count; until where each conversation is known now is where gaps are looked for. */
+export function beginOutage(conversations) {
+  const ends = [...conversations].map(([id, { messages }]) => [id, messages.at(-1)?.seq ?? 0]);
+  return { since: Date.now(), ends: new Map(ends), sent: 0, came: 0, lost: 0 };
 }
 
-/** Count what was caught up with in one conversation. `known` is its list before, `after` now. */
-export function countNews(outage, news, known, after, me) {
-  const before = known.at(-1)?.seq ?? 0;
+/** Count what was caught up with in one conversation; `after` is its list of messages now. */
+export function countNews(outage, news, after, me) {
+  const before = outage.ends.get(news.conversationId) ?? 0;
   const here = new Set([...after, ...news.changed].map(({ seq }) => seq));
   const came = news.messages.filter((one) => one.senderId !== me && one.seq > before).length;
   let lost = 0;

@@ -18,6 +18,7 @@ export class Session {
   online = signal(new Map()); // user id → {userId, username, displayName}
   announcement = signal(""); // for screen readers
   notice = signal(null); // {text, isError}
+  drafts = new Map(); // conversation id → what was begun and not sent
   wire = new Wire();
   frames = new Frames();
   #acquaintances; // {userId, username, displayName}, known before anybody was met
@@ -100,7 +101,7 @@ export class Session {
   }
 
   cut() {
-    this.#outage = beginOutage(0);
+    this.#outage = beginOutage(this.conversations.value);
     this.wire.cut();
   }
 
@@ -156,7 +157,7 @@ export class Session {
     this.state.value = state;
     if (state.name === "waiting" && before !== "waiting") {
       if (before === "online") this.announcement.value = "Connection lost.";
-      this.#outage ??= before === "online" ? beginOutage(0) : null;
+      if (before === "online") this.#outage ??= beginOutage(this.conversations.value);
     }
     if (state.name === "stopped") this.say(`Not connected: ${state.reason || state.code}`, true);
     if (state.name === "online") this.#onOnline();
@@ -210,14 +211,13 @@ export class Session {
 
   #onNews(news) {
     const id = news.conversationId;
-    const known = this.conversations.value.get(id)?.messages ?? [];
     const me = this.me.value.userId;
     const isNew = !this.conversations.value.has(id);
     if (isNew && news.hidden) return;
     this.patch(id, (one) => rooms.takeNews(one, news, me));
     for (const message of news.messages) this.#settle(message);
     const after = this.conversations.value.get(id).messages;
-    if (this.#outage) this.#outage = countNews(this.#outage, news, known, after, me);
+    if (this.#outage) this.#outage = countNews(this.#outage, news, after, me);
     if (isNew && news.groupId && !news.members) this.readMembers(id);
   }
 

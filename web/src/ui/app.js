@@ -11,7 +11,7 @@ import { Pane } from "./pane.js";
 import { SignIn } from "./signin.js";
 import { nextTheme, theme } from "./theme.js";
 
-const tool = signal("charts"); // what is shown below: "charts", "frames" or null
+const tool = signal(matchMedia("(min-width: 60rem)").matches ? "charts" : null); // what is shown below: "charts", "frames" or null
 const front = signal(0); // which pane a narrow page shows
 const MOST_PANES = 2;
 
@@ -65,7 +65,7 @@ export function App({ panes, directory }) {
       ${canSignIn && html`<${SignIn} directory=${directory} onEnter=${enter} />`}
     </main>
     ${tool.value === "charts" && html`<${Charts} />`}
-    ${tool.value === "frames" && html`<${Inspector} sessions=${sessions} />`}
+    ${tool.value === "frames" && html`<${Inspector} sessions=${sessions} front=${front.value} />`}
     <${Help} dialog=${help} />
   `;
 }
@@ -75,6 +75,7 @@ function Toggle({ name, icon, label }) {
   return html`<button
     type="button"
     class="toggle"
+    aria-label=${label}
     aria-pressed=${isOn}
     onClick=${() => (tool.value = isOn ? null : name)}
   >
@@ -119,6 +120,7 @@ function onShortcut(event, help) {
     if (!pane) return;
     event.preventDefault();
     front.value = index;
-    requestAnimationFrame(() => pane.querySelector(".composer textarea, .new button")?.focus());
+    const focus = (target) => pane.querySelector(target)?.focus();
+    requestAnimationFrame(() => focus(pane.matches(".has-thread") ? ".composer textarea" : ".new button"));
   }
 }

@@ -4,20 +4,28 @@ import { html } from "../html.js";
 import { Icon, IconButton } from "./icons.js";
 
 const TYPING_EVERY = 2000; // milliseconds
+const WIDE = "(min-width: 60rem)"; // where there is a keyboard, most likely
 
 export function Composer({ session, conversation, draft }) {
   const field = useRef();
-  const [text, setText] = useState("");
+  const [text, setText] = useState(session.drafts.get(conversation.id) ?? "");
+  const [caret, setCaret] = useState(0);
   const [choice, setChoice] = useState(0);
   const tell = useTyping(session, conversation);
   const { kind, message } = draft.value ?? {};
-  const found = findMention(conversation, session.me.value, text, field.current);
+  const found = findMention(conversation, session.me.value, text, caret);
 
   useEffect(() => {
     if (kind === "edit") setText(message.content);
     if (kind) field.current.focus();
   }, [draft.value]);
   useEffect(() => {
+    // Whoever opened the conversation writes next; nobody else's focus is taken.
+    const pane = field.current.closest(".pane");
+    if (pane.contains(document.activeElement) && matchMedia(WIDE).matches) field.current.focus();
+  }, []);
+  useEffect(() => {
+    if (kind !== "edit") session.drafts.set(conversation.id, text);
     field.current.style.height = "auto";
     field.current.style.height = `${field.current.scrollHeight}px`;
   }, [text]);
@@ -40,7 +48,9 @@ export function Composer({ session, conversation, draft }) {
     reset();
   };
   const mention = (name) => {
-    setText(text.slice(0, found.start) + `@${name} ` + text.slice(found.end));
+    const begun = `${text.slice(0, found.start)}@${name} `;
+    setText(begun + text.slice(found.end));
+    setCaret(begun.length);
     setChoice(0);
     field.current.focus();
   };
@@ -82,8 +92,10 @@ export function Composer({ session, conversation, draft }) {
         value=${text}
         onInput=${(event) => {
           setText(event.target.value);
+          setCaret(event.target.selectionStart);
           tell(event.target.value.trim() !== "");
         }}
+        onSelect=${(event) => setCaret(event.target.selectionStart)}
         onKeyDown=${onKey}
       ></textarea>
       <button class="primary send" aria-label="Send" title="Send" disabled=${!text.trim()}>
@@ -102,8 +114,7 @@ function editLast(session, conversation, draft) {
 const MOST_NAMES = 6;
 
 /** The members whose names begin as what is being written: `{names, start, end}`. */
-function findMention({ group, members }, me, text, field) {
-  const end = field?.selectionStart ?? text.length;
+function findMention({ group, members }, me, text, end) {
   const match = group && /(?:^|\s)@(\S*)$/.exec(text.slice(0, end));
   if (!match) return { names: [] };
   const begun = match[1].toLowerCase();

@@ -6,7 +6,7 @@ import { precise } from "./times.js";
 const QUIET = new Set(["ping", "pong", "user_typing", "typing"]);
 const NEAR = 40; // pixels
 
-export function Inspector({ sessions }) {
+export function Inspector({ sessions, front }) {
   const [filter, setFilter] = useState("");
   const [isQuiet, setIsQuiet] = useState(true);
   return html`<section class="tools inspector" aria-label="Inspector">
@@ -26,13 +26,19 @@ export function Inspector({ sessions }) {
     </header>
     <div class="frame-columns">
       ${sessions.map(
-        (session, index) => html`<${Column} key=${index} session=${session} filter=${filter} isQuiet=${isQuiet} />`,
+        (session, index) => html`<${Column}
+          key=${index}
+          isFront=${index === front}
+          session=${session}
+          filter=${filter}
+          isQuiet=${isQuiet}
+        />`,
       )}
     </div>
   </section>`;
 }
 
-function Column({ session, filter, isQuiet }) {
+function Column({ session, isFront, filter, isQuiet }) {
   const box = useRef();
   const isAtEnd = useRef(true);
   const [open, setOpen] = useState(null); // number of a frame
@@ -48,7 +54,7 @@ function Column({ session, filter, isQuiet }) {
     const { scrollTop, scrollHeight, clientHeight } = box.current;
     isAtEnd.current = scrollHeight - scrollTop - clientHeight < NEAR;
   };
-  return html`<div class="frame-column">
+  return html`<div class=${isFront ? "frame-column is-front" : "frame-column"}>
     <h3>${session.me.value?.displayName ?? "…"} <small>↑ ${counts.value.out} ↓ ${counts.value.in}</small></h3>
     <ol class="frames" ref=${box} onScroll=${onScroll} tabindex="0" aria-label="Frames">
       ${shown.map(

@@ -9,7 +9,7 @@ import { clock } from "./times.js";
 
 const REACTIONS = ["👍", "❤️", "😂", "🎉", "😮", "🙏"];
 
-export function Message({ session, conversation, message, isFirst, isRead, draft }) {
+export function Message({ session, conversation, message, isFirst, isLast, isRead, draft }) {
   const [isAsking, setIsAsking] = useState(false); // whether to delete
   const me = session.me.value.userId;
   const isMine = message.senderId === me;
@@ -26,7 +26,7 @@ export function Message({ session, conversation, message, isFirst, isRead, draft
   };
   return html`<li
     class=${classes.filter(Boolean).join(" ")}
-    tabindex="0"
+    tabindex=${isLast ? 0 : -1}
     data-id=${message.id}
     aria-label=${`${message.username}, ${clock(message.timestamp)}: ${message.content}`}
     onKeyDown=${onKey}

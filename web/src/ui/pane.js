@@ -33,6 +33,7 @@ export function Pane({ session, index, isFront, users, onSwitch, onLeave }) {
       <button
         type="button"
         class=${isCut ? "wire mend" : "wire cut"}
+        aria-label=${isCut ? "Mend the wire" : "Cut the wire"}
         onClick=${() => (isCut ? session.mend() : session.cut())}
       >
         <${Icon} name=${isCut ? "link" : "cut"} />

@@ -106,6 +106,7 @@ function List({ session, conversation, draft }) {
             conversation=${conversation}
             message=${message}
             isFirst=${isNewDay || before?.senderId !== message.senderId}
+            isLast=${index === messages.length - 1}
             isRead=${message.isRead || message.seq <= readSeq}
             draft=${draft}
           />
