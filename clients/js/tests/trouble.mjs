@@ -254,6 +254,28 @@ test("after a session was revoked it comes back with another token", async (scen
   equal(calls, 2);
 });
 
+test("what could not be stored or checked is tried again when the server said", async (scene) => {
+  const [ann, ben] = [await scene.join(), await scene.join()];
+  const refused = [];
+  ann.client.on("error", ({ code, retryAfter }) => refused.push([code, retryAfter, Date.now()]));
+  await scene.post("/database/cut");
+  const sent = send(ann, ben, "in the end");
+  await until(() => refused.length);
+  const late = await scene.client(scene.user());
+  const told = [];
+  late.client.on("auth_error", ({ code, retryAfter }) => told.push([code, retryAfter, Date.now()]));
+  const { retryAt } = await lost(late);
+  const [[code, retryAfter, at]] = told;
+  ok(code === "SERVICE_UNAVAILABLE" && retryAt >= at + retryAfter * 1000);
+  await scene.post("/database/mend");
+  await sent;
+  await online(late);
+  await until(() => heard(ben).length);
+  equal(heard(ben), ["in the end"]);
+  equal(refused[0][0], "SERVICE_UNAVAILABLE");
+  ok(refused.length < 2 || refused[1][2] >= refused[0][2] + refused[0][1] * 1000);
+}, { isAlone: true });
+
 test("when a worker is replaced it comes back when it was told to", async (scene) => {
   const ann = await scene.join();
   const told = [];

@@ -3,6 +3,7 @@
 import shutil
 import tempfile
 from contextlib import asynccontextmanager
+from urllib.parse import urlsplit
 
 import pytest
 import pytest_asyncio
@@ -11,6 +12,7 @@ from playwright.async_api import async_playwright, expect
 
 from tests.functional.browser.control import Control
 from tests.functional.browser.page import DemoPage
+from tests.functional.browser.wire import Wire
 from tests.functional.failure.conftest import copy, prepared_database  # noqa: F401
 from tests.functional.failure.process import ServerProcess
 from tests.functional.store.folders import public_folder
@@ -67,14 +69,19 @@ async def browser():
 
 @pytest_asyncio.fixture(loop_scope="package")
 async def control(database):
-    """A control server for the client's tests, and behind it a chat server."""
-    async with (
-        running(
-            NODE_ENV="production", DATABASE_URL=database, REVOCATION_CHECK_INTERVAL="100"
-        ) as server,
-        Control(server, database) as control,
-    ):
+    """A control server for the client's tests, and behind it a chat server.
+
+    The server reaches its database over a wire too.
+    """
+    address = urlsplit(database)
+    wire = Wire(lambda: address.port)
+    await wire.start()
+    port = urlsplit(wire.url).port
+    own = database.replace(f":{address.port}/", f":{port}/")
+    settings = {"NODE_ENV": "production", "DATABASE_URL": own, "REVOCATION_CHECK_INTERVAL": "100"}
+    async with running(**settings) as server, Control(server, database, wire) as control:
         yield control
+    await wire.stop()
 
 
 @pytest_asyncio.fixture(scope="package", loop_scope="package")

@@ -34,10 +34,11 @@ def close_codes() -> list[dict[str, object]]:
 class Control:
     """An HTTP server for the tests of one run; ``async with`` stops it and its wires."""
 
-    def __init__(self, server: ServerProcess, database: str) -> None:
+    def __init__(self, server: ServerProcess, database: str, wire_to_database: Wire) -> None:
         self.server = server
         self.url = ""
-        self._database = database
+        self._database = database  # not over the wire
+        self._wire_to_database = wire_to_database
         self._wires: list[Wire] = []
         self._jtis: dict[str, str] = {}  # by user
         app = web.Application()
@@ -50,6 +51,7 @@ class Control:
                 web.post("/revoked/{user}", self._revoke),
                 web.post("/wires", self._add_wire),
                 web.post("/wires/{id}/{state}", self._turn_wire),
+                web.post("/database/{state}", self._turn_database),
                 web.post("/restart", self._restart),
                 web.post("/close-codes", self._close_codes),
             ]
@@ -93,6 +95,13 @@ class Control:
 
     async def _turn_wire(self, request: web.Request) -> web.Response:
         self._wires[int(request.match_info["id"])].turn(request.match_info["state"])
+        return web.Response()
+
+    async def _turn_database(self, request: web.Request) -> web.Response:
+        """Cut the server off from its database, or mend that and wait until it is back."""
+        state = request.match_info["state"]
+        self._wire_to_database.turn(state)
+        await self.server.until_ready(200 if state == "mend" else 503)
         return web.Response()
 
     async def _restart(self, request: web.Request) -> web.Response:
