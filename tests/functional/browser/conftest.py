@@ -1,33 +1,19 @@
 """A real server, a real Chromium, and the Node that comes with what drives it."""
 
-import shutil
-import tempfile
 from contextlib import asynccontextmanager
 from urllib.parse import urlsplit
 
 import pytest
 import pytest_asyncio
 from playwright._impl._driver import compute_driver_executable
-from playwright.async_api import async_playwright, expect
 
+from tests.functional.browser.browsing import open_browser
 from tests.functional.browser.control import Control
 from tests.functional.browser.page import DemoPage
 from tests.functional.browser.wire import Wire
 from tests.functional.failure.conftest import copy, prepared_database  # noqa: F401
 from tests.functional.failure.process import ServerProcess
 from tests.functional.store.folders import public_folder
-
-PATIENCE = 15_000  # milliseconds; a bound on every wait
-FLAGS = (
-    "--headless",
-    "--no-sandbox",  # root has none
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
 
 
 @asynccontextmanager
@@ -51,20 +37,9 @@ def node():
 
 @pytest_asyncio.fixture(scope="package", loop_scope="package")
 async def browser():
-    """Debian's Chromium with an empty profile; `make test` installs it where it is missing."""
-    program = shutil.which("chromium")
-    assert program, "Chromium is missing: run `make test` as root, or apt-get install chromium"
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
-        async with async_playwright() as playwright:
-            context = await playwright.chromium.launch_persistent_context(
-                profile, executable_path=program, args=FLAGS, headless=True
-            )
-            context.set_default_timeout(PATIENCE)
-            expect.set_options(timeout=PATIENCE)
-            try:
-                yield context
-            finally:
-                await context.close()
+    """Chromium, the same for all tests; each opens pages of its own."""
+    async with open_browser() as browser:
+        yield browser
 
 
 @pytest_asyncio.fixture(loop_scope="package")

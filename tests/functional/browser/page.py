@@ -58,7 +58,7 @@ class Pane:
         self.messages = self.box.locator(".message")
         self.outgoing = self.box.locator(".message.is-outgoing")
         self.notice = self.box.locator(".notice")
-        self.head = self.box.locator(".thread-title h3")
+        self.head = self.box.locator(".thread-title h2")
 
     async def online(self) -> None:
         await self.state("online")

@@ -22,7 +22,7 @@ export function Charts() {
       least=${5}
     />
     <${Chart}
-      title="From send to disk, last 10 s"
+      title="Send to disk, 10 s"
       list=${list}
       lines=${[
         { name: "p50", value: ({ p50 }) => p50, now: ms(now?.p50) },

@@ -11,7 +11,7 @@ export function Conversations({ session }) {
   const person = useRef();
   const group = useRef();
   const list = session.list.value;
-  return html`<nav class="conversations" aria-label="Conversations">
+  return html`<nav class="conversations" aria-label=${`Conversations of ${session.me.value?.displayName ?? "nobody yet"}`}>
     <div class="new">
       <button type="button" onClick=${() => person.current.showModal()}>
         <${Icon} name="plus" />Chat
@@ -34,13 +34,11 @@ function Entry({ session, conversation }) {
   const isCurrent = id === session.selected.value;
   const name = title(conversation);
   const isOnline = person && session.online.value.has(person.userId);
-  const label = unread ? `${name}, ${unread} unread` : name;
   return html`<li>
     <button
       type="button"
       class="entry"
       aria-current=${isCurrent ? "true" : undefined}
-      aria-label=${label}
       onClick=${() => (session.selected.value = id)}
     >
       <${Avatar} id=${person?.userId ?? id} name=${name} isOnline=${isOnline} isGroup=${group} />
@@ -48,8 +46,8 @@ function Entry({ session, conversation }) {
       <time>${clock(at)}</time>
       <span class="entry-more">
         <span class="entry-text">${summary(session, conversation)}</span>
-        ${isMentioned && html`<span class="badge is-mention" aria-label="you are mentioned">@</span>`}
-        ${unread > 0 && html`<span class="badge">${unread > 99 ? "99+" : unread}</span>`}
+        ${isMentioned && html`<span class="badge is-mention">@<span class="unseen">mentions you</span></span>`}
+        ${unread > 0 && html`<span class="badge">${unread > 99 ? "99+" : unread}<span class="unseen"> unread</span></span>`}
       </span>
     </button>
   </li>`;

@@ -14,7 +14,7 @@ export function Members({ session, conversation, onClose }) {
   }, [group.groupId]);
   return html`<aside class="side" aria-label="Members">
     <header>
-      <h4>${members.length} members</h4>
+      <h3>${members.length} members</h3>
       <${IconButton} icon="close" label="Close" onClick=${onClose} />
     </header>
     <ul class="members">

@@ -16,7 +16,7 @@ export function Pins({ session, conversation, onClose }) {
   }, [pinned.join(" ")]);
   return html`<aside class="side" aria-label="Pinned messages">
     <header>
-      <h4>Pinned</h4>
+      <h3>Pinned</h3>
       <${IconButton} icon="close" label="Close" onClick=${onClose} />
     </header>
     ${pins?.length === 0 && html`<p class="hint">Nothing is pinned.</p>`}

@@ -49,7 +49,7 @@ function Head({ session, conversation, side, toggle }) {
     />
     <${Avatar} id=${person?.userId ?? conversation.id} name=${name} isOnline=${isOnline} isGroup=${group} />
     <div class="thread-title">
-      <h3>${name}</h3>
+      <h2>${name}</h2>
       <p>${about}</p>
     </div>
     <${IconButton} icon="pin" label="Pinned messages" aria-pressed=${side === "pins"} onClick=${toggle("pins")} />
