@@ -109,6 +109,61 @@ class OtherWorkers:
         self.relay.offline = offline
         self.recovery.offline = offline
 
+    @property
+    def is_up(self) -> bool:
+        """Whether every other worker can be heard."""
+        return self.exchange.is_up
+
+    @property
+    def peers(self) -> int:
+        """The other workers."""
+        return len(self.exchange.peers)
+
+    @property
+    def messages_out(self) -> int:
+        """What was said to others."""
+        return self.exchange.messages_out
+
+    @property
+    def messages_in(self) -> int:
+        """What others said."""
+        return self.exchange.messages_in
+
+    @property
+    def frames_out(self) -> int:
+        """How many frames it took."""
+        return self.exchange.frames_out
+
+    @property
+    def refused(self) -> int:
+        """Messages that could not be handed over."""
+        return self.exchange.refused
+
+    @property
+    def losses(self) -> int:
+        """How often something was missing."""
+        return self.exchange.losses
+
+    @property
+    def held(self) -> int:
+        """Events that wait for their predecessor."""
+        return self.order.held
+
+    @property
+    def recovered(self) -> int:
+        """Messages that were read from the database."""
+        return self.order.recovered
+
+    @property
+    def unanswered(self) -> int:
+        """Events that were stored because nobody said to have them."""
+        return self.relay.unanswered
+
+    @property
+    def recoveries(self) -> int:
+        """Looks into the database for what was lost."""
+        return self.recovery.runs
+
     async def start(self) -> None:
         """Meet the others, and learn who is connected to them."""
         await self.exchange.start()

@@ -72,7 +72,7 @@ from fastchat.store.writer import LANE_SETTINGS, MessageWriter
 from fastchat.telemetry.health import Health
 from fastchat.telemetry.lag import LoopLag
 from fastchat.telemetry.metrics import Metrics
-from fastchat.telemetry.sources import Sources
+from fastchat.telemetry.sources import NoBus, Sources
 from fastchat.transport.http import HttpServer
 from fastchat.transport.port import Listener, Refusal, bind, make_tls_context
 
@@ -423,6 +423,7 @@ class Server:
             conversations=self.rooms,
             event_queue=self.event_queue,
             event_store=self.event_store,
+            bus=self.others or NoBus(),
             lag=self.lag,
             caches={
                 "pages": self.recent,
