@@ -1,0 +1,41 @@
+"""Real servers for every test, on the event loop of production."""
+
+import asyncio
+
+import pytest
+import uvloop
+
+from tests.functional.broker.redis_process import BINARIES, RedisProcess
+
+
+def pytest_asyncio_loop_factories(config, item):
+    return {"uvloop": uvloop.new_event_loop}
+
+
+@pytest.fixture(autouse=True)
+async def strict_loop():
+    """Fail on an error that nobody caught, and on a task left behind."""
+    failures = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: failures.append(context))
+    before = asyncio.all_tasks()
+    yield failures
+    assert failures == []
+    assert asyncio.all_tasks() <= before | {asyncio.current_task()}
+
+
+@pytest.fixture(params=BINARIES)
+async def server(request, tmp_path):
+    """One server, Redis and Valkey in turn."""
+    process = RedisProcess(tmp_path / "server", request.param)
+    await process.start()
+    yield process
+    process.kill()
+
+
+@pytest.fixture
+async def redis(tmp_path):
+    """One Redis, where it makes no difference which."""
+    process = RedisProcess(tmp_path / "server", "redis")
+    await process.start()
+    yield process
+    process.kill()
