@@ -3,6 +3,7 @@
 import asyncio
 import os
 import platform
+import random
 import signal
 import socket
 import subprocess
@@ -50,20 +51,21 @@ def valkey_binary() -> Path:
 BINARIES = {"redis": redis_binary, "valkey": valkey_binary}
 
 
-def free_ports(count: int) -> list[int]:
-    """Return ports that nobody listens on; those of a cluster also need theirs plus 10000."""
-    sockets = []
-    ports: list[int] = []
-    while len(ports) < count:
-        sock = socket.socket()
-        sock.bind(("127.0.0.1", 0))
-        sockets.append(sock)
-        port = sock.getsockname()[1]
-        if port < 55000:
-            ports.append(port)
-    for sock in sockets:
-        sock.close()
-    return ports
+def free_port() -> int:
+    """Return a port that nobody listens on, nor on the one 10000 above, which a cluster uses.
+
+    Both lie below those that the system gives to outgoing connections, so that a server finds its
+    port free again when it is started anew.
+    """
+    while True:
+        port = random.randrange(15000, 22000)
+        try:
+            for number in (port, port + 10000):
+                with socket.socket() as sock:
+                    sock.bind(("127.0.0.1", number))
+        except OSError:
+            continue
+        return port
 
 
 async def until(condition, patience: float = PATIENCE) -> None:
@@ -77,11 +79,17 @@ async def until(condition, patience: float = PATIENCE) -> None:
 class RedisProcess:
     """One server in a folder of its own; the same port and socket after each restart."""
 
-    def __init__(self, folder: Path, kind: str = "redis", *arguments: str, password: str = ""):
+    def __init__(
+        self,
+        folder: Path,
+        kind: str,
+        *arguments: str,
+        password: str = "",
+    ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.kind = kind
         self.password = password
-        (self.port,) = free_ports(1)
+        self.port = free_port()
         self.socket = str(folder / "redis.sock")
         self._folder = folder
         self._arguments = arguments
@@ -98,15 +106,11 @@ class RedisProcess:
         return f"unix://{login}{self.socket}"
 
     @property
-    def address(self) -> RedisAddress:
-        return RedisAddress.parse(self.url)
-
-    @property
     def pid(self) -> int:
         return self._process.pid
 
     async def start(self) -> None:
-        """Start it and wait until it answers."""
+        """Start it and wait until it answers at its socket."""
         options = {
             "port": str(self.port),
             "bind": "127.0.0.1",
@@ -149,7 +153,7 @@ class RedisProcess:
     async def connected(self):
         """A connection for several commands."""
         connection = await RedisConnection.connect(
-            self.address,
+            RedisAddress.parse(self.socket_url),
             RedisTimings(),
             "test",
             on_message=lambda connection, channel, payload: None,
@@ -177,19 +181,19 @@ class RedisProcess:
 
 
 class RedisCluster:
-    """Servers on one host that share the slots evenly, each with as many replicas as asked."""
+    """Servers on one host that share the slots evenly; the first ones have a replica if asked."""
 
     def __init__(self, folder: Path, kind: str, masters: int = 3, replicas: int = 0) -> None:
         arguments = [part for option in OF_A_CLUSTER.items() for part in option]
         self.nodes = [
             RedisProcess(folder / str(number), kind, *arguments)
-            for number in range(masters * (1 + replicas))
+            for number in range(masters + replicas)
         ]
         self.masters = self.nodes[:masters]
         self.replicas = self.nodes[masters:]
 
-    async def start(self) -> None:
-        """Start all, and wait until every one of them sees the whole cluster well."""
+    async def start(self, *, is_whole: bool = True) -> None:
+        """Start all and make them a cluster; with ``is_whole`` wait until it is ready for all."""
         await asyncio.gather(*(node.start() for node in self.nodes))
         count = len(self.masters)
         for number, node in enumerate(self.nodes):
@@ -201,7 +205,9 @@ class RedisCluster:
             await self.nodes[0].ask("CLUSTER", "MEET", "127.0.0.1", str(node.port))
         await self.until_all("cluster_known_nodes", str(len(self.nodes)))
         for number, node in enumerate(self.replicas):
-            await node.ask("CLUSTER", "REPLICATE", await self.id_of(self.masters[number % count]))
+            await node.ask("CLUSTER", "REPLICATE", await self.id_of(self.masters[number]))
+        if not is_whole:
+            return
         await self.until_all("cluster_state", "ok")
         for node in self.replicas:
             await self.until_in(node, "INFO", "master_link_status", "up")
