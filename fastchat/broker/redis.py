@@ -110,7 +110,8 @@ class RedisCarrier:
     def send(self, to: str, frame: bytes) -> bool:
         """Send a frame to the worker of that name; several of one turn go in one write.
 
-        Never blocks and never raises.
+        Never blocks and never raises. It may be possible while this worker itself cannot be
+        reached: in a cluster the two are on different servers.
 
         Returns:
             False when it was not taken: no connection, or too much is waiting.

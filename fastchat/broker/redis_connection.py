@@ -21,6 +21,7 @@ OLDEST_VERSION = (6, 2)
 SHARDED_SINCE = (7, 0)  # sharded publish and subscribe
 CONFIRMATIONS = (b"subscribe", b"ssubscribe")
 MESSAGES = (b"message", b"smessage")
+LONGEST_REFUSAL = 200  # characters
 NOTHING_YET = object()
 # Its own annotation allows but one word.
 pack = cast("Callable[[tuple[str | bytes, ...]], bytes]", hiredis.pack_command)
@@ -323,7 +324,7 @@ class RedisConnection(asyncio.Protocol):
                 self._loop.call_exception_handler(
                     {"message": "a message of another worker failed", "exception": error}
                 )
-        elif kind in CONFIRMATIONS:
+        elif kind in CONFIRMATIONS and self._waiters:
             # In RESP3 a subscription is answered by a push, at its place among the answers.
             self._resolve(push[1])
         elif kind == b"sunsubscribe":
@@ -342,13 +343,18 @@ class RedisConnection(asyncio.Protocol):
             waiter.set_result(reply)
 
 
+def explain(failure: OSError | RedisRefusal) -> str:
+    """Return what failed, for people; a timeout has no text of its own."""
+    return str(failure) or "no answer in time"
+
+
 def _reason(error: Exception | None) -> str:
     return f"the connection broke ({error})" if error else "the server closed the connection"
 
 
 def _without_arguments(text: str) -> str:
     # An unknown command is answered with its arguments, the password among them.
-    return text.partition(", with args")[0]
+    return text.partition(", with args")[0][:LONGEST_REFUSAL]
 
 
 def _version(version: tuple[int, ...]) -> str:

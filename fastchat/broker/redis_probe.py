@@ -8,7 +8,13 @@ from time import perf_counter
 
 from fastchat.broker.redis import RedisCarrier
 from fastchat.broker.redis_address import RedisAddress
-from fastchat.broker.redis_connection import Greeting, RedisConnection, RedisRefusal, RedisTimings
+from fastchat.broker.redis_connection import (
+    Greeting,
+    RedisConnection,
+    RedisRefusal,
+    RedisTimings,
+    explain,
+)
 from fastchat.broker.redis_servers import Topology
 
 PINGS = 5
@@ -85,7 +91,7 @@ async def _problem(server: RedisAddress, timings: RedisTimings) -> str:
     try:
         (await _connect(server, timings)).close()
     except (OSError, RedisRefusal) as error:
-        return f"{server}: {error}"
+        return f"{server}: {explain(error)}"
     return ""
 
 
@@ -104,7 +110,7 @@ async def _refusal(address: RedisAddress, timings: RedisTimings) -> str:
     await carrier.open()
     try:
         if not carrier.is_up or not carrier.send(name, b"check"):
-            return carrier.reason
+            return carrier.reason or "there is no way to its own channel"
         async with asyncio.timeout(timings.patience):
             await came.wait()
     except TimeoutError:

@@ -15,7 +15,7 @@ from operator import itemgetter
 from typing import Any
 
 from fastchat.broker.redis_address import RedisAddress
-from fastchat.broker.redis_connection import RedisConnection, RedisRefusal, RedisTimings
+from fastchat.broker.redis_connection import RedisConnection, RedisRefusal, RedisTimings, explain
 
 SLOTS = 16384
 STALE = ("MOVED", "ASK", "CLUSTERDOWN", "TRYAGAIN")  # the slots are not where we thought
@@ -183,7 +183,7 @@ class RedisServers:
         try:
             topology = await self._discover()
         except FAILURES as failure:
-            return str(failure)
+            return explain(failure)
         if topology != self.topology:
             self.topology = topology
             self._on_routes()
@@ -208,7 +208,7 @@ class RedisServers:
                 async with asyncio.timeout(2 * self._timings.connect_timeout):
                     return await self._ask(server)
             except FAILURES as failure:
-                problem = problem or f"{server}: {failure}"
+                problem = problem or f"{server}: {explain(failure)}"
         raise ConnectionError(problem)
 
     async def _ask(self, server: RedisAddress) -> Topology:
@@ -249,7 +249,7 @@ class RedisServers:
                 ):
                     await self._subscribe(connection, channel)
         except FAILURES as failure:
-            return f"{server}: {failure}"
+            return f"{server}: {explain(failure)}"
         if not self.is_up and len(self._subscribed) == len(self._channels):
             self.is_up, self.reason, self._was_told = True, "", False
             self._on_up()

@@ -191,14 +191,14 @@ def _schema_line(found: int, newest: int) -> Line:
 async def redis_lines(config: Config) -> list[Line]:
     """Connect to Redis and pass a message through it; every wait is bounded."""
     from fastchat.broker.redis_address import RedisAddress
-    from fastchat.broker.redis_connection import RedisRefusal
+    from fastchat.broker.redis_connection import RedisRefusal, explain
     from fastchat.broker.redis_probe import probe
 
     address = RedisAddress.parse(config.redis_url)
     try:
         found = await probe(address)
     except (OSError, RedisRefusal) as error:
-        return [Line("FAIL", "Redis", f"{address}: {error}")]
+        return [Line("FAIL", "Redis", f"{address}: {explain(error)}")]
     latency = f"{found.latency * 1000:.1f} ms"
     lines = [Line("ok", "Redis", f"{found.greeting} answers in {latency}, {_kind(found)}")]
     lines += [Line("FAIL", "Redis cluster", problem) for problem in found.problems]

@@ -1,18 +1,21 @@
 """A carrier that notes what happens to it, for tests."""
 
+from dataclasses import replace
+
 from fastchat.broker.redis import RedisCarrier
 from fastchat.broker.redis_address import RedisAddress
 from fastchat.broker.redis_connection import RedisTimings
 from tests.functional.broker.redis_process import until
 
-QUICK = RedisTimings(
+CALM = RedisTimings(  # gives up nobody, however busy the machine is
     ping_interval=0.05,
-    patience=0.5,
-    connect_timeout=0.5,
+    patience=10.0,
+    connect_timeout=10.0,
     first_delay=0.01,
     longest_delay=0.05,
     refresh_interval=0.2,
 )
+QUICK = replace(CALM, patience=0.5, connect_timeout=0.5)  # for servers that fall silent
 
 
 class Noting:
@@ -25,7 +28,7 @@ class Noting:
         self.frames: list[bytes] = []
         self.ups = 0
         self.downs: list[str] = []
-        options.setdefault("timings", QUICK)
+        options.setdefault("timings", CALM)
         self.carrier = RedisCarrier(
             address,
             name,
@@ -51,8 +54,9 @@ class Noting:
     async def until_up(self, ups: int = 1) -> None:
         await until(lambda: self.carrier.is_up and self.ups >= ups)
 
-    async def until_down(self) -> None:
-        await until(lambda: not self.carrier.is_up)
+    async def until_down(self, downs: int = 1) -> None:
+        # Not by is_up, which may be true again before one looks.
+        await until(lambda: len(self.downs) >= downs)
 
     async def until_frames(self, *frames: bytes) -> None:
         await until(lambda: len(self.frames) >= len(frames))

@@ -23,7 +23,7 @@ SLOTS = 16384
 OF_A_CLUSTER = {
     "--cluster-enabled": "yes",
     "--cluster-config-file": "nodes.conf",
-    "--cluster-node-timeout": "400",
+    "--cluster-node-timeout": "750",
     "--cluster-require-full-coverage": "no",
     "--cluster-replica-validity-factor": "0",
     "--repl-diskless-sync-delay": "0",

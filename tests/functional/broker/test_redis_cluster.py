@@ -2,23 +2,16 @@
 
 import asyncio
 import itertools
+from dataclasses import replace
 
 import pytest
 
-from fastchat.broker.redis_connection import RedisTimings
 from fastchat.broker.redis_servers import SLOTS, slot_of
-from tests.functional.broker.carrying import Noting
+from tests.functional.broker.carrying import CALM, QUICK, Noting
 from tests.functional.broker.redis_process import PATIENCE, RedisCluster, until
 
 # Slots are read anew only when a server says or shows that something has changed.
-TIMINGS = RedisTimings(
-    ping_interval=0.05,
-    patience=0.3,
-    connect_timeout=0.3,
-    first_delay=0.01,
-    longest_delay=0.05,
-    refresh_interval=600.0,
-)
+ASKED_ONLY = replace(CALM, refresh_interval=600.0)
 NAMES = [f"w{number}" for number in range(200)]
 
 
@@ -33,8 +26,8 @@ def cluster(tmp_path_factory):
         servers.kill()
 
 
-def worker(node, name, **options):
-    return Noting(node.url, name, timings=TIMINGS, **options)
+def worker(node, name, timings=ASKED_ONLY, **options):
+    return Noting(node.url, name, timings=timings, **options)
 
 
 def channel(name, namespace="fastchat"):
@@ -181,7 +174,8 @@ async def test_replica_takes_over_from_a_frozen_server(cluster):
     slot = slot_of(channel(f"worker:{name}"))
     master = await master_of(cluster, slot)
     other = next(node for node in cluster.nodes[1:3])
-    async with worker(other, name) as a, worker(other, name_at(2)) as b:
+    quick = replace(QUICK, refresh_interval=600.0)
+    async with worker(other, name, quick) as a, worker(other, name_at(2), quick) as b:
         master.freeze()
         try:
             await a.until_down()

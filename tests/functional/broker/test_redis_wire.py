@@ -5,7 +5,7 @@ import ssl
 
 import pytest
 
-from tests.functional.broker.carrying import Noting
+from tests.functional.broker.carrying import QUICK, Noting
 from tests.functional.broker.redis_process import RedisProcess
 from tests.functional.broker.wire import Wire
 from tests.functional.certificates import make_certificate
@@ -29,7 +29,7 @@ async def test_cut_wire_is_one_loss(redis):
 async def test_silent_wire_is_noticed_and_what_was_under_way_does_not_come_late(redis):
     async with (
         Wire(redis.port) as wire,
-        Noting(f"redis://127.0.0.1:{wire.port}", "a") as a,
+        Noting(f"redis://127.0.0.1:{wire.port}", "a", timings=QUICK) as a,
         Noting(redis.url, "b") as b,
     ):
         wire.hold()
@@ -74,7 +74,7 @@ async def test_encrypted_server_is_reached_when_its_certificate_is_known(encrypt
     wire, certificate = encrypted
     url = f"rediss://127.0.0.1:{wire.port}"
     async with (
-        Noting(f"{url}?ssl_ca_certs={certificate}", "a") as a,
+        Noting(f"{url}?ssl_ca_certs={certificate}", "a", timings=QUICK) as a,
         Noting(f"{url}?ssl_cert_reqs=none", "b") as b,
     ):
         a.carrier.send("b", b"x" * 300_000)
@@ -99,7 +99,7 @@ async def test_missing_file_of_certificates_is_told(redis):
 
 
 async def test_server_that_does_not_encrypt_is_refused(redis):
-    async with Noting(f"rediss://127.0.0.1:{redis.port}", "a") as a:
+    async with Noting(f"rediss://127.0.0.1:{redis.port}", "a", timings=QUICK) as a:
         assert not a.carrier.is_up
         assert len(a.downs) == 1
 
