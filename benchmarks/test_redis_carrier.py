@@ -11,7 +11,7 @@ import uvloop
 
 from fastchat.broker.redis import RedisCarrier
 from fastchat.broker.redis_address import RedisAddress
-from tests.functional.broker.redis_process import RedisProcess
+from tests.functional.broker.redis_process import KINDS, RedisProcess
 
 FRAME = b"x" * 300
 TURNS = 100
@@ -65,7 +65,7 @@ class Pair:
         self._runner.close()
 
 
-@pytest.fixture(params=["redis", "valkey"])
+@pytest.fixture(params=KINDS)
 def pair(request, tmp_path):
     server = RedisProcess(tmp_path / "server", request.param)
     asyncio.run(server.start())

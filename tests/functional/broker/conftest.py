@@ -5,7 +5,7 @@ import asyncio
 import pytest
 import uvloop
 
-from tests.functional.broker.redis_process import BINARIES, RedisProcess
+from tests.functional.broker.redis_process import KINDS, RedisProcess
 
 
 def pytest_asyncio_loop_factories(config, item):
@@ -23,7 +23,7 @@ async def strict_loop():
     assert asyncio.all_tasks() <= before | {asyncio.current_task()}
 
 
-@pytest.fixture(params=BINARIES)
+@pytest.fixture(params=KINDS)
 async def server(request, tmp_path):
     """One server, Redis and Valkey in turn."""
     process = RedisProcess(tmp_path / "server", request.param)
@@ -34,8 +34,8 @@ async def server(request, tmp_path):
 
 @pytest.fixture
 async def redis(tmp_path):
-    """One Redis, where it makes no difference which."""
-    process = RedisProcess(tmp_path / "server", "redis")
+    """One server, where it makes no difference which."""
+    process = RedisProcess(tmp_path / "server", KINDS[0])
     await process.start()
     yield process
     process.kill()

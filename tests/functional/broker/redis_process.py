@@ -49,6 +49,9 @@ def valkey_binary() -> Path:
 
 
 BINARIES = {"redis": redis_binary, "valkey": valkey_binary}
+# There is no package with a Redis for the newest versions of Python.
+KINDS = [kind for kind in BINARIES if find_spec(f"{kind}lite") is not None]
+BEFORE_SHARDING = [kind for kind in KINDS if kind == "redis"]
 
 
 def free_port() -> int:

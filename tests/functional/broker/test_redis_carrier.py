@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from tests.functional.broker.carrying import CALM, QUICK, Noting
-from tests.functional.broker.redis_process import RedisProcess, until
+from tests.functional.broker.redis_process import KINDS, RedisProcess, until
 
 
 def numbered(count, start=0):
@@ -231,7 +231,7 @@ async def test_password_opens_the_server(tmp_path):
         server.kill()
 
 
-@pytest.mark.parametrize("kind", ["redis", "valkey"])
+@pytest.mark.parametrize("kind", KINDS)
 async def test_wrong_password_is_told_without_showing_it(tmp_path, kind):
     server = RedisProcess(tmp_path / "locked", kind, password="right-9341")
     await server.start()

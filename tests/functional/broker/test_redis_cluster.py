@@ -8,7 +8,7 @@ import pytest
 
 from fastchat.broker.redis_servers import SLOTS, slot_of
 from tests.functional.broker.carrying import CALM, QUICK, Noting
-from tests.functional.broker.redis_process import PATIENCE, RedisCluster, until
+from tests.functional.broker.redis_process import BEFORE_SHARDING, PATIENCE, RedisCluster, until
 
 # Slots are read anew only when a server says or shows that something has changed.
 ASKED_ONLY = replace(CALM, refresh_interval=600.0)
@@ -186,8 +186,9 @@ async def test_replica_takes_over_from_a_frozen_server(cluster):
     await cluster.until_in(master, "INFO", "master_link_status", "up")
 
 
-async def test_old_cluster_passes_every_message_to_all_its_servers(tmp_path):
-    cluster = RedisCluster(tmp_path, "redis", 3)
+@pytest.mark.parametrize("kind", BEFORE_SHARDING)
+async def test_old_cluster_passes_every_message_to_all_its_servers(tmp_path, kind):
+    cluster = RedisCluster(tmp_path, kind, 3)
     try:
         await cluster.start(is_whole=False)
         async with (

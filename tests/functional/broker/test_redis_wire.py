@@ -51,7 +51,7 @@ async def test_silent_wire_is_noticed_and_what_was_under_way_does_not_come_late(
 
 
 async def test_master_that_became_a_replica_is_left(redis, tmp_path):
-    other = RedisProcess(tmp_path / "other", "redis")
+    other = RedisProcess(tmp_path / "other", redis.kind)
     await other.start()
     try:
         async with Noting(redis.url, "a") as a:

@@ -9,11 +9,11 @@ import pytest
 
 from fastchat.cli.check import redis_lines
 from fastchat.config import load
-from tests.functional.broker.redis_process import BINARIES, RedisCluster, RedisProcess
+from tests.functional.broker.redis_process import BEFORE_SHARDING, KINDS, RedisCluster, RedisProcess
 from tests.unit.config.test_config import DEVELOPMENT
 
 
-@pytest.fixture(params=BINARIES)
+@pytest.fixture(params=KINDS)
 async def server(request, tmp_path):
     process = RedisProcess(tmp_path / "server", request.param, password="secret-7714")
     await process.start()
@@ -66,8 +66,9 @@ async def test_replica_is_a_warning(server):
     assert [line.level for line in lines] == ["ok", "warn", "ok"]
 
 
-async def test_cluster_is_looked_at_as_a_whole(tmp_path):
-    cluster = RedisCluster(tmp_path, "redis", 3)
+@pytest.mark.parametrize("kind", BEFORE_SHARDING)
+async def test_cluster_is_looked_at_as_a_whole(tmp_path, kind):
+    cluster = RedisCluster(tmp_path, kind, 3)
     try:
         await cluster.start(is_whole=False)
         lines = await lines_of(cluster.nodes[0].url)
@@ -81,7 +82,7 @@ async def test_cluster_is_looked_at_as_a_whole(tmp_path):
         cluster.kill()
 
 
-@pytest.mark.parametrize("server", ["redis"], indirect=True)
+@pytest.mark.parametrize("server", KINDS[:1], indirect=True)
 async def test_command_exits_with_failure_when_redis_is_away(server, tmp_path):
     def check():
         return subprocess.run(
