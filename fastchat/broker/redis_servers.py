@@ -192,7 +192,9 @@ class RedisServers:
                 self._gone(connection, channel)
         for server in set(self._connections) - topology.servers:
             self._connections.pop(server).close()
-        problems = await asyncio.gather(*map(self._attach, topology.servers))
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(self._attach(server)) for server in topology.servers]
+        problems = [task.result() for task in tasks]
         if not topology.is_whole:
             problems.append("the cluster has slots without a server")
         return next(filter(None, problems), "")

@@ -206,6 +206,23 @@ async def test_bug_in_one_frame_does_not_end_the_connection(server, strict_loop)
         strict_loop.clear()
 
 
+async def test_bug_of_whoever_is_told_does_not_end_the_reconnecting(server, strict_loop):
+    async with Noting(server.url, "a") as a:
+
+        def fail():
+            a.ups += 1
+            raise LookupError("a bug")
+
+        a.carrier._servers._on_up = fail
+        for ups in (2, 3):
+            await server.ask("CLIENT", "KILL", "TYPE", "pubsub")
+            await a.until_up(ups)
+        a.carrier.send("a", b"after")
+        await a.until_frames(b"after")
+        assert len(strict_loop) == 2
+        strict_loop.clear()
+
+
 async def test_late_frame_of_an_earlier_way_is_dropped(server):
     async with Noting(server.url, "a") as a, Noting(server.url, "b") as b:
         old = a.carrier._stamp

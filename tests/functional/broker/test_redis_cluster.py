@@ -2,7 +2,9 @@
 
 import asyncio
 import itertools
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -113,6 +115,25 @@ async def test_frames_keep_their_order_from_one_worker_to_another(cluster):
                 await asyncio.sleep(0)
         await b.until_frames(*frames)
         await c.until_frames(*frames)
+
+
+async def test_documented_rights_are_enough(cluster):
+    page = Path(__file__).parents[3].joinpath("docs", "redis.md").read_text("utf-8")
+    rules = re.search(r"ACL SETUSER fastchat (.*)\n", page)[1].split()
+    rules += re.search(r"on a cluster `(.*)` besides", page)[1].split()
+    for node in cluster.nodes:
+        await node.ask("ACL", "SETUSER", "fastchat", *rules)
+    names = [name_at(part) for part in range(3)]
+    login = cluster.masters[0].url.replace("//", "//fastchat:PASSWORD@")
+    async with (
+        Noting(login, names[0], timings=CALM) as a,
+        Noting(login, names[1], timings=CALM) as b,
+        Noting(login, names[2], timings=CALM) as c,
+    ):
+        for sender, receiver in ((a, b), (b, c), (c, a)):
+            assert sender.carrier.send(receiver.name, b"to one")
+            await receiver.until_frames(b"to one")
+        assert a.downs == b.downs == c.downs == []
 
 
 async def test_slot_that_moves_takes_its_worker_along(cluster):
