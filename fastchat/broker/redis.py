@@ -18,6 +18,7 @@ STAMP_SIZE = SENDER_SIZE + 4  # and of its count of ways
 MOST_SENDERS = 10_000  # whose ways are remembered; workers come and go
 MOST_ROUTES = 10_000
 OPENING_TIMEOUT = 2.0  # seconds
+CLOSING_TIMEOUT = 1.0  # seconds
 
 
 class RedisCarrier:
@@ -30,8 +31,8 @@ class RedisCarrier:
     Callbacks run on the event loop. ``on_frame(frame)`` gets each frame of another worker, and
     those that this worker sent to its own name. ``on_up()`` is called whenever the worker can be
     reached (again); before it, frames may have been lost. ``on_down(reason)`` is called once for
-    each loss, and once when the first attempt fails; the reason holds no secret. After ``close``
-    nothing is called.
+    each loss, and once when the first attempt fails; the reason holds no secret. When ``close``
+    has returned, nothing is called any more.
     """
 
     def __init__(
@@ -132,9 +133,12 @@ class RedisCarrier:
         return self._publish(self._common, self._common_route, frame)
 
     async def close(self) -> None:
-        """End all connections."""
+        """End all connections, when what was taken has gone out, after 1 s at most."""
         task, self._task = self._task, None
         if task is not None:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(CLOSING_TIMEOUT):
+                    await self._servers.finish()
             self._servers.close()
             self._find_routes()
             task.cancel()

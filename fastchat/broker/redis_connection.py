@@ -9,6 +9,7 @@ import asyncio
 import re
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -221,6 +222,11 @@ class RedisConnection(asyncio.Protocol):
         if (self.greeting.role, found.role) == ("master", "replica"):
             self.lose("the server has become a replica")
             raise ConnectionError("the server has become a replica")
+
+    async def finish(self) -> None:
+        """Wait until the server has acted upon all that was sent, or the connection is lost."""
+        with suppress(OSError, RedisRefusal):
+            await self.call("PING")
 
     def close(self) -> None:
         """End it, without another call of ``on_lost``; what was not sent yet is lost."""

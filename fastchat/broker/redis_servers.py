@@ -153,6 +153,12 @@ class RedisServers:
         finally:
             self.close()
 
+    async def finish(self) -> None:
+        """Wait until every server has acted upon what was sent to it, or is lost."""
+        async with asyncio.TaskGroup() as group:
+            for connection in self._connections.values():
+                group.create_task(connection.finish())
+
     def close(self) -> None:
         """End all connections; nothing is called from then on."""
         for connection in self._connections.values():

@@ -87,6 +87,24 @@ async def test_frames_of_one_turn_go_in_one_write(server):
         assert await reads() - before == 2  # the frames, and the question itself
 
 
+async def test_what_was_taken_before_the_end_still_goes_out(server):
+    async with Noting(server.url, "b") as b:
+        async with Noting(server.url, "a") as a:
+            for frame in numbered(100):
+                assert a.carrier.send("b", frame + bytes(20_000))
+            assert a.carrier.send_to_all(b"good-bye")
+        await until(lambda: len(b.frames) == 101)
+        assert b.frames[-1] == b"good-bye"
+
+
+async def test_end_does_not_wait_for_a_frozen_server(redis):
+    async with asyncio.timeout(10), Noting(redis.url, "a") as a:
+        redis.freeze()
+        assert a.carrier.send("b", b"lost")
+        await a.carrier.close()
+    redis.thaw()
+
+
 async def test_killed_server_is_one_loss_and_its_successor_is_found(server):
     async with Noting(server.url, "a") as a, Noting(server.url, "b") as b:
         assert (a.ups, a.downs, a.carrier.reason) == (1, [], "")
