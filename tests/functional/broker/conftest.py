@@ -23,13 +23,20 @@ async def strict_loop():
     assert asyncio.all_tasks() <= before | {asyncio.current_task()}
 
 
-@pytest.fixture(params=KINDS)
-async def server(request, tmp_path):
-    """One server, Redis and Valkey in turn."""
-    process = RedisProcess(tmp_path / "server", request.param)
-    await process.start()
+@pytest.fixture(scope="module", params=KINDS)
+def process(request, tmp_path_factory):
+    """One server for many tests, Redis and Valkey in turn."""
+    process = RedisProcess(tmp_path_factory.mktemp("server"), request.param)
     yield process
     process.kill()
+
+
+@pytest.fixture
+async def server(process):
+    """The same, running; a test may kill it."""
+    if not process.is_running:
+        await process.start()
+    return process
 
 
 @pytest.fixture

@@ -109,6 +109,10 @@ class RedisProcess:
         return f"unix://{login}{self.socket}"
 
     @property
+    def is_running(self) -> bool:
+        return self._process is not None
+
+    @property
     def pid(self) -> int:
         return self._process.pid
 

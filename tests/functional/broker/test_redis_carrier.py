@@ -156,8 +156,8 @@ async def test_opening_ends_although_the_server_says_nothing(redis):
         redis.thaw()
 
 
-async def test_idle_connection_to_a_server_that_answers_stays(server):
-    async with Noting(server.url, "a", timings=QUICK) as a:
+async def test_idle_connection_to_a_server_that_answers_stays(redis):
+    async with Noting(redis.url, "a", timings=QUICK) as a:
         (connection,) = a.carrier._servers._connections.values()
         pings = []
         answered = connection._answered
@@ -291,7 +291,7 @@ async def test_wrong_password_is_told_without_showing_it(tmp_path, kind):
     ],
 )
 async def test_missing_right_is_told_and_found_when_it_is_given(server, missing, rules):
-    await server.ask("ACL", "SETUSER", "chat", "on", ">secret", "+ping", *rules)
+    await server.ask("ACL", "SETUSER", "chat", "reset", "on", ">secret", "+ping", *rules)
     url = server.url.replace("//", "//chat:secret@")
     async with Noting(url, "a") as a:
         assert not a.carrier.is_up

@@ -60,9 +60,9 @@ async def working(url, name):
         await worker.exchange.stop()
 
 
-async def test_workers_meet_talk_and_part(server):
-    async with working(server.url, "a") as a:
-        async with working(server.url, "b") as b, working(server.url, "c") as c:
+async def test_workers_meet_talk_and_part(redis):
+    async with working(redis.url, "a") as a:
+        async with working(redis.url, "b") as b, working(redis.url, "c") as c:
             await until(lambda: len(a.met) == len(b.met) == len(c.met) == 2)
             frames = a.exchange.frames_out
             a.say("1", "2", "3")
@@ -75,14 +75,14 @@ async def test_workers_meet_talk_and_part(server):
         assert a.losses == b.losses == c.losses == []
 
 
-async def test_loss_is_noticed_when_the_server_is_back(server):
-    async with working(server.url, "a") as a, working(server.url, "b") as b:
+async def test_loss_is_noticed_when_the_server_is_back(redis):
+    async with working(redis.url, "a") as a, working(redis.url, "b") as b:
         await until(lambda: a.met and b.met)
-        server.kill()
+        redis.kill()
         await until(lambda: not a.exchange.is_up and not b.exchange.is_up)
         a.say("lost")
         await until(lambda: a.exchange.refused == 1)
-        await server.start()
+        await redis.start()
         await until(lambda: a.exchange.is_up and b.exchange.is_up)
         await until(lambda: None in b.losses and "a" in b.losses)
         a.say("found")
