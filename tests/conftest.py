@@ -1,5 +1,10 @@
-"""A real PostgreSQL for the whole run, and a fresh migrated database for each test that asks."""
+"""A real PostgreSQL for the whole run, and a fresh migrated database for each test that asks.
 
+Each process of a parallel run has a PostgreSQL of its own; one that runs already serves them all,
+so the names of databases hold which process they are of.
+"""
+
+import asyncio
 import itertools
 import os
 from typing import NamedTuple
@@ -11,7 +16,8 @@ from fastchat.store import migrations
 from fastchat.store.embedded import EmbeddedPostgres
 from tests.functional.store.folders import public_folder
 
-TEMPLATE = "fastchat_template"
+PROCESS = os.environ.get("PYTEST_XDIST_WORKER", "gw0")
+TEMPLATE = f"fastchat_template_{PROCESS}"
 BACKEND_TABLES = """
 CREATE TABLE users_auth (user_id bigint PRIMARY KEY, username text NOT NULL, email text);
 CREATE TABLE user_profile_info (
@@ -29,6 +35,8 @@ INSERT INTO users_auth
     SELECT id, 'user' || id, 'user' || id || '@example.org' FROM generate_series(1, 200) id;
 """
 TEMPLATE_EXISTS = "SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)"
+# Tests that kill PostgreSQL start one of their own, as durable as in production.
+NOT_DURABLE = {"fsync": "off", "full_page_writes": "off"}
 numbers = itertools.count()
 
 
@@ -43,14 +51,30 @@ class OtherPostgres(NamedTuple):
 
 
 @pytest.fixture(scope="session")
-def postgres():
+def postgres_settings():
+    """What the embedded server has otherwise than in production."""
+    return NOT_DURABLE
+
+
+@pytest.fixture(scope="session")
+def postgres(postgres_settings):
     """The embedded server, or the one whose superuser's address is in TEST_DATABASE_URL."""
     other = os.environ.get("TEST_DATABASE_URL")
     if other is not None:
         yield OtherPostgres(other)
         return
     with public_folder() as folder, EmbeddedPostgres(folder) as server:
+        asyncio.run(change(server.dsn, postgres_settings))
         yield server
+
+
+async def change(dsn, settings):
+    """Change settings that PostgreSQL takes over while it runs."""
+    connection = await asyncpg.connect(dsn)
+    for name, value in settings.items():
+        await connection.execute(f"ALTER SYSTEM SET {name} = {value}")
+    await connection.execute("SELECT pg_reload_conf()")
+    await connection.close()
 
 
 @pytest.fixture
@@ -64,7 +88,7 @@ async def database(postgres):
             await template.execute(BACKEND_TABLES)
             await migrations.migrate(template)
             await template.close()
-        name = f"test_{next(numbers)}"
+        name = f"test_{PROCESS}_{next(numbers)}"
         await admin.execute(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}")
         yield address(postgres.dsn, name)
         await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
