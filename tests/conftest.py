@@ -35,6 +35,8 @@ INSERT INTO users_auth
     SELECT id, 'user' || id, 'user' || id || '@example.org' FROM generate_series(1, 200) id;
 """
 TEMPLATE_EXISTS = "SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)"
+# In memory ten times as fast as the other way, through the log.
+COPY = "CREATE DATABASE {} TEMPLATE {} STRATEGY file_copy"
 # Tests that kill PostgreSQL start one of their own, as durable as in production.
 NOT_DURABLE = {"fsync": "off", "full_page_writes": "off"}
 numbers = itertools.count()
@@ -63,7 +65,7 @@ def postgres(postgres_settings):
     if other is not None:
         yield OtherPostgres(other)
         return
-    with public_folder() as folder, EmbeddedPostgres(folder) as server:
+    with public_folder(in_memory=True) as folder, EmbeddedPostgres(folder) as server:
         asyncio.run(change(server.dsn, postgres_settings))
         yield server
 
@@ -89,7 +91,7 @@ async def database(postgres):
             await migrations.migrate(template)
             await template.close()
         name = f"test_{PROCESS}_{next(numbers)}"
-        await admin.execute(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}")
+        await admin.execute(COPY.format(name, TEMPLATE))
         yield address(postgres.dsn, name)
         await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
     finally:
