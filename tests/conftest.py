@@ -65,7 +65,7 @@ def postgres(postgres_settings):
     if other is not None:
         yield OtherPostgres(other)
         return
-    with public_folder(in_memory=True) as folder, EmbeddedPostgres(folder) as server:
+    with public_folder() as folder, EmbeddedPostgres(folder) as server:
         asyncio.run(change(server.dsn, postgres_settings))
         yield server
 

@@ -10,13 +10,16 @@ ROOM = 2 << 30  # bytes
 
 
 @contextmanager
-def public_folder(in_memory=False):
-    """A folder that everybody can reach; in memory it is where there is room for it.
+def public_folder(*, on_disk=False):
+    """A folder that everybody can reach, in memory where there is room for it.
+
+    On disk are the databases of tests that crash a server under load: there a COMMIT takes time,
+    so that much is under way at any moment.
 
     Not one of pytest's: each run of pytest that starts takes away others' access to the folders of
     all runs, also of those under way.
     """
-    parent = MEMORY if in_memory and has_room(MEMORY) else None
+    parent = MEMORY if not on_disk and has_room(MEMORY) else None
     with tempfile.TemporaryDirectory(
         prefix="fastchat-test-", dir=parent, ignore_cleanup_errors=True
     ) as name:
