@@ -10,7 +10,7 @@ from tests.functional.workers.process import WorkersProcess
 async def start(database):
     """A function that starts a server; whatever still runs is killed at the end."""
     servers = []
-    with public_folder(on_disk=True) as folder:
+    with public_folder() as folder:
 
         async def start(workers=2, **settings):
             own = folder / str(len(servers))
