@@ -451,11 +451,9 @@ class Server:
             self.users,
             self.encoder,
         )
-        if config.demo_page:
-            secret = config.jwt_secret if config.has_demo_users else None
-            pages = {**pages, **page.make_routes(secret)}
+        demo = page.make_routes(config.demo_secret) if config.demo_page else {}
         http = HttpServer(
-            {**monitoring.make_routes(health, self.metrics), **pages},
+            {**monitoring.make_routes(health, self.metrics), **pages, **demo},
             admit=self._admit_request,
             trusted_proxies=config.trusted_proxies,
             allowed_origins=config.allowed_origins,

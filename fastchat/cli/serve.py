@@ -52,7 +52,7 @@ def banner(config: Config, url: str, environ: Mapping[str, str]) -> str:
     lines = ["", f"fastchat, development mode: {url}   health: {health}", ""]
     program = _program()
     if config.demo_page:
-        key = f"#{demo_key(config.jwt_secret)}" if config.has_demo_users else ""
+        key = f"#{demo_key(config.demo_secret)}" if config.demo_secret else ""
         lines += [f"Chat in the browser: http{url.removeprefix('ws')}{PAGE}{key}", ""]
     if not config.uses_embedded_database:
         return "\n".join([*lines, f"A token for a user: {program} gentoken --user ID", ""])

@@ -96,9 +96,9 @@ class Config:
         return self.node_env == "development"
 
     @property
-    def has_demo_users(self) -> bool:
-        """Whether there are users whom everybody may be who has the key of the page."""
-        return self.is_development and self.uses_embedded_database
+    def demo_secret(self) -> bytes | None:
+        """What signs tokens of the demo users; None where there are no such users."""
+        return self.jwt_secret if self.is_development and self.uses_embedded_database else None
 
     @property
     def uses_embedded_database(self) -> bool:

@@ -1,6 +1,7 @@
 // The cases in a browser; the outcome is in `window.outcome`: `{passed, failed: [text]}`.
 import "./cases.mjs";
 import "./trouble.mjs";
+import "./window.mjs";
 import { cases, runCase } from "./harness.mjs";
 
 const failed = [];
