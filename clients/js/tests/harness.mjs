@@ -128,9 +128,9 @@ export function heard({ of, user }) {
     .map(({ content }) => content);
 }
 
-/** Run a case; return what went wrong, or nothing. */
-export async function runCase({ run }, control, number) {
-  const scene = new Scene(control, 1 + number * 4);
+/** Run a case with users of its own. */
+export async function runCase({ run }, control, firstUser) {
+  const scene = new Scene(control, firstUser);
   try {
     await run(scene);
   } finally {

@@ -3,10 +3,12 @@
 from contextlib import asynccontextmanager
 from urllib.parse import urlsplit
 
+import asyncpg
 import pytest
 import pytest_asyncio
 from playwright._impl._driver import compute_driver_executable
 
+from tests.conftest import new_database
 from tests.functional.browser.browsing import open_browser
 from tests.functional.browser.control import Control
 from tests.functional.browser.page import DemoPage
@@ -42,21 +44,35 @@ async def browser():
         yield browser
 
 
-@pytest_asyncio.fixture(loop_scope="package")
-async def control(database):
+@pytest_asyncio.fixture(scope="package", loop_scope="package")
+async def control(postgres):
     """A control server for the client's tests, and behind it a chat server.
 
     The server reaches its database over a wire too.
     """
-    address = urlsplit(database)
-    wire = Wire(lambda: address.port)
-    await wire.start()
-    port = urlsplit(wire.url).port
-    own = database.replace(f":{address.port}/", f":{port}/")
-    settings = {"NODE_ENV": "production", "DATABASE_URL": own, "REVOCATION_CHECK_INTERVAL": "100"}
-    async with running(**settings) as server, Control(server, database, wire) as control:
-        yield control
-    await wire.stop()
+    async with new_database(postgres) as database:
+        await add_users(database)
+        address = urlsplit(database)
+        wire = Wire(lambda: address.port)
+        await wire.start()
+        port = urlsplit(wire.url).port
+        own = database.replace(f":{address.port}/", f":{port}/")
+        settings = {"DATABASE_URL": own, "REVOCATION_CHECK_INTERVAL": "100"}
+        async with (
+            running(NODE_ENV="production", **settings) as server,
+            Control(server, database, wire) as control,
+        ):
+            yield control
+        await wire.stop()
+
+
+async def add_users(database):
+    """Add so many users that no two cases need the same ones."""
+    connection = await asyncpg.connect(database)
+    await connection.execute(
+        "INSERT INTO users_auth SELECT id, 'user' || id FROM generate_series(201, 1000) id"
+    )
+    await connection.close()
 
 
 @pytest_asyncio.fixture(scope="package", loop_scope="package")
