@@ -17,6 +17,29 @@ test("what is sent while the wire is cut arrives once, in order", async (scene) 
   equal(heard(ben), texts);
 });
 
+test("however often the wires are cut, each message arrives once, in order", async (scene) => {
+  const both = [await scene.join(), await scene.join()];
+  const texts = Array.from({ length: 40 }, (_, number) => `number ${number}`);
+  const sent = both.flatMap((one, index) => texts.map((text) => send(one, both[1 - index], text)));
+  let isOver = false;
+  const all = Promise.all(sent).finally(() => (isOver = true));
+  for (let cuts = 0; !isOver && cuts < 12; cuts++) {
+    const { wire } = both[cuts % 2];
+    await (cuts % 3 ? wire.cut() : wire.mute());
+    await new Promise((resolve) => setTimeout(resolve, 20 * Math.random()));
+    await wire.cut();
+    await wire.mend();
+    await new Promise((resolve) => setTimeout(resolve, 60 * Math.random()));
+  }
+  const answers = await all;
+  equal(new Set(answers.map(({ messageId }) => messageId)).size, 2 * texts.length);
+  for (const one of both) {
+    await until(() => new Set(heard(one)).size === texts.length);
+    // Live and by catching up: the same one may come twice, under the same id.
+    equal([...new Set(heard(one))], texts);
+  }
+});
+
 test("a message whose answer was lost is not doubled", async (scene) => {
   const [ann, ben] = [await scene.join(), await scene.join()];
   await ann.wire.mute();

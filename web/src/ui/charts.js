@@ -13,7 +13,7 @@ export function Charts() {
   return html`<section class="tools charts" aria-label="Charts">
     ${!isLive.value && html`<p class="hint">The server does not answer.</p>`}
     <${Chart}
-      title="Messages per second"
+      title="Messages/s"
       list=${list}
       lines=${[
         { name: "stored", value: ({ stored }) => stored, now: now && rate(now.stored) },

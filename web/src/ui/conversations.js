@@ -57,7 +57,7 @@ function summary(session, conversation) {
   const typing = Object.values(conversation.typing);
   if (typing.length) return html`<em>${typing.join(", ")} …</em>`;
   const message = last(conversation);
-  if (!message) return conversation.group ? `${conversation.members.length} members` : "";
+  if (!message) return conversation.group ? `${conversation.members.length} members` : "No messages yet";
   const isMine = message.senderId === session.me.value?.userId;
   const name = isMine ? "You" : conversation.group && message.username;
   return name ? `${name}: ${message.content}` : message.content;

@@ -16,7 +16,7 @@ export function Status({ session }) {
   const left = useCountdown(state.name === "waiting" ? state.retryAt : null);
   const isWaiting = state.name === "waiting";
   const text = isWaiting ? `Next try in ${left} s` : TEXTS[state.name];
-  return html`<div class=${`status is-${state.name}`} data-state=${state.name}>
+  return html`<div class=${`status is-${state.name}`} data-state=${state.name} title=${state.reason || undefined}>
     <span class="dot" aria-hidden="true"></span>
     <span class="status-text">${text}</span>
     ${waiting > 0 && html`<span class="outbox" title="Messages that wait in the outbox">${waiting} waiting</span>`}
