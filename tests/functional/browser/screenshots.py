@@ -1,6 +1,6 @@
 """Write the two pictures of the page that the README shows: run this module.
 
-A user whom nobody sees makes the traffic in the charts. ``pngquant`` makes the files a third as large.
+A user whom nobody sees makes the traffic in the charts. ``pngquant`` makes the files smaller.
 """
 
 import asyncio
