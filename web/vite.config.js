@@ -12,7 +12,9 @@ function digest() {
   const found = [here("index.html"), here("../clients/js/dist/index.js")];
   for (const folder of ["src", "public"]) {
     const entries = readdirSync(here(folder), { recursive: true, withFileTypes: true });
-    found.push(...entries.filter((one) => one.isFile()).map((one) => join(one.parentPath, one.name)));
+    found.push(
+      ...entries.filter((one) => one.isFile()).map((one) => join(one.parentPath, one.name)),
+    );
   }
   const hash = createHash("sha256");
   for (const path of found.sort()) hash.update(readFileSync(path));

@@ -114,7 +114,7 @@ export class Positions {
 /** Move on over what follows without a gap; return whether one is left. */
 function absorb(known: Known): boolean {
   for (const rev of known.ahead.keys()) if (rev <= known.rev) known.ahead.delete(rev);
-  for (let seq; (seq = known.ahead.get(known.rev + 1)) !== undefined; ) {
+  for (let seq; (seq = known.ahead.get(known.rev + 1)) !== undefined;) {
     known.ahead.delete(++known.rev);
     known.seq = Math.max(known.seq, seq);
   }

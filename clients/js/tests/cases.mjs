@@ -16,7 +16,10 @@ test("a promise is kept once the message is stored, and others hear of it", asyn
     recipientId: ben.user,
     content: "hello",
   });
-  equal([sent.type, sent.message.content, sent.message.senderId], ["message_sent", "hello", ann.user]);
+  equal(
+    [sent.type, sent.message.content, sent.message.senderId],
+    ["message_sent", "hello", ann.user],
+  );
   await until(() => heard(ben).length);
   equal(heard(ben), ["hello"]);
 });
@@ -116,7 +119,10 @@ test("the outbox has a bound, and closing empties it", async (scene) => {
   const kept = [failure(send()), failure(send())];
   equal((await failure(send())).code, "OUTBOX_FULL");
   one.client.close();
-  equal((await Promise.all(kept)).map(({ code }) => code), ["CLOSED", "CLOSED"]);
+  equal(
+    (await Promise.all(kept)).map(({ code }) => code),
+    ["CLOSED", "CLOSED"],
+  );
   equal(one.client.waiting, []);
 });
 

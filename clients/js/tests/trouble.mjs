@@ -67,7 +67,10 @@ test("what was missed comes by catching up, each once", async (scene) => {
   await online(ben);
   const [news, ...more] = ben.of("sync");
   equal(more, []);
-  equal(news.messages.map(({ content }) => content), ["third"]);
+  equal(
+    news.messages.map(({ content }) => content),
+    ["third"],
+  );
   // The server keeps such events for whoever is away: they came right after the log-in.
   equal(news.changed, []);
   equal(
@@ -135,11 +138,15 @@ test("an event that went missing on a live connection is caught up with", async 
     const { set } = Object.getOwnPropertyDescriptor(WebSocket.prototype, "onmessage");
     Object.defineProperty(socket, "onmessage", {
       set: (handler) =>
-        set.call(socket, handler && ((event) => {
-          const isLost = swallow && event.data.includes('"new_private_message"');
-          if (isLost) swallow--;
-          else handler(event);
-        })),
+        set.call(
+          socket,
+          handler &&
+            ((event) => {
+              const isLost = swallow && event.data.includes('"new_private_message"');
+              if (isLost) swallow--;
+              else handler(event);
+            }),
+        ),
     });
     return socket;
   };
@@ -234,7 +241,10 @@ test("a token that cannot be had is asked for again", async (scene) => {
   };
   const one = await scene.join(user, { getToken });
   equal(
-    one.of("state").filter(({ name }) => name === "waiting").map(({ reason }) => reason),
+    one
+      .of("state")
+      .filter(({ name }) => name === "waiting")
+      .map(({ reason }) => reason),
     ["the backend is away", "the backend is away"],
   );
 });
@@ -277,36 +287,46 @@ test("after a session was revoked it comes back with another token", async (scen
   equal(calls, 2);
 });
 
-test("what could not be stored or checked is tried again when the server said", async (scene) => {
-  const [ann, ben] = [await scene.join(), await scene.join()];
-  const refused = [];
-  ann.client.on("error", ({ code, retryAfter }) => refused.push([code, retryAfter, Date.now()]));
-  await scene.post("/database/cut");
-  const sent = send(ann, ben, "in the end");
-  await until(() => refused.length);
-  const late = await scene.client(scene.user());
-  const told = [];
-  late.client.on("auth_error", ({ code, retryAfter }) => told.push([code, retryAfter, Date.now()]));
-  const { retryAt } = await lost(late);
-  const [[code, retryAfter, at]] = told;
-  ok(code === "SERVICE_UNAVAILABLE" && retryAt >= at + retryAfter * 1000);
-  await scene.post("/database/mend");
-  await sent;
-  await online(late);
-  await until(() => heard(ben).length);
-  equal(heard(ben), ["in the end"]);
-  equal(refused[0][0], "SERVICE_UNAVAILABLE");
-  ok(refused.length < 2 || refused[1][2] >= refused[0][2] + refused[0][1] * 1000);
-}, { isAlone: true });
+test(
+  "what could not be stored or checked is tried again when the server said",
+  async (scene) => {
+    const [ann, ben] = [await scene.join(), await scene.join()];
+    const refused = [];
+    ann.client.on("error", ({ code, retryAfter }) => refused.push([code, retryAfter, Date.now()]));
+    await scene.post("/database/cut");
+    const sent = send(ann, ben, "in the end");
+    await until(() => refused.length);
+    const late = await scene.client(scene.user());
+    const told = [];
+    late.client.on("auth_error", ({ code, retryAfter }) =>
+      told.push([code, retryAfter, Date.now()]),
+    );
+    const { retryAt } = await lost(late);
+    const [[code, retryAfter, at]] = told;
+    ok(code === "SERVICE_UNAVAILABLE" && retryAt >= at + retryAfter * 1000);
+    await scene.post("/database/mend");
+    await sent;
+    await online(late);
+    await until(() => heard(ben).length);
+    equal(heard(ben), ["in the end"]);
+    equal(refused[0][0], "SERVICE_UNAVAILABLE");
+    ok(refused.length < 2 || refused[1][2] >= refused[0][2] + refused[0][1] * 1000);
+  },
+  { isAlone: true },
+);
 
-test("when a worker is replaced it comes back when it was told to", async (scene) => {
-  const ann = await scene.join();
-  const told = [];
-  ann.client.on("server_draining", ({ retryAfter }) => told.push([retryAfter, Date.now()]));
-  await scene.post("/restart");
-  const first = await lost(ann);
-  const [[retryAfter, at]] = told;
-  equal(first.code, 1001);
-  ok(first.retryAt >= at + retryAfter * 1000);
-  await online(ann);
-}, { isAlone: true });
+test(
+  "when a worker is replaced it comes back when it was told to",
+  async (scene) => {
+    const ann = await scene.join();
+    const told = [];
+    ann.client.on("server_draining", ({ retryAfter }) => told.push([retryAfter, Date.now()]));
+    await scene.post("/restart");
+    const first = await lost(ann);
+    const [[retryAfter, at]] = told;
+    equal(first.code, 1001);
+    ok(first.retryAt >= at + retryAfter * 1000);
+    await online(ann);
+  },
+  { isAlone: true },
+);

@@ -11,7 +11,8 @@ import { Pane } from "./pane.js";
 import { SignIn } from "./signin.js";
 import { nextTheme, theme } from "./theme.js";
 
-const tool = signal(matchMedia("(min-width: 60rem)").matches ? "charts" : null); // what is shown below: "charts", "frames" or null
+const isWide = matchMedia("(min-width: 60rem)").matches;
+const tool = signal(isWide ? "charts" : null); // what is shown below: "charts", "frames" or null
 const front = signal(0); // which pane a narrow page shows
 const MOST_PANES = 2;
 
@@ -121,6 +122,8 @@ function onShortcut(event, help) {
     event.preventDefault();
     front.value = index;
     const focus = (target) => pane.querySelector(target)?.focus();
-    requestAnimationFrame(() => focus(pane.matches(".has-thread") ? ".composer textarea" : ".new button"));
+    requestAnimationFrame(() =>
+      focus(pane.matches(".has-thread") ? ".composer textarea" : ".new button"),
+    );
   }
 }

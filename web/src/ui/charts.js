@@ -42,16 +42,23 @@ function Chart({ title, list, lines, unit = "", least }) {
   return html`<figure>
     <figcaption>
       <h3>${title}</h3>
-      ${lines.map(({ name, now }, index) => html`<span class=${`key is-${index}`}>${name} <b>${now ?? "–"}</b></span>`)}
+      ${lines.map(
+        ({ name, now }, index) => html`<span key=${name} class=${`key is-${index}`}>
+          ${name} <b>${now ?? "–"}</b>
+        </span>`,
+      )}
     </figcaption>
     <svg viewBox=${`0 0 ${WIDTH} ${HEIGHT}`} role="img" aria-label=${`${title}: ${text}`} preserveAspectRatio="none">
       ${[0.25, 0.5, 0.75].map(
-        (part) => html`<line class="grid" x1="0" x2=${WIDTH} y1=${HEIGHT * part} y2=${HEIGHT * part} />`,
+        (part) =>
+          html`<line class="grid" x1="0" x2=${WIDTH} y1=${HEIGHT * part} y2=${HEIGHT * part} />`,
       )}
-      ${lines.map(({ value }, index) => html`
+      ${lines.map(
+        ({ value }, index) => html`
         <path class=${`area is-${index}`} d=${path(list, value, top, true)} />
         <path class=${`line is-${index}`} d=${path(list, value, top, false)} />
-      `)}
+      `,
+      )}
     </svg>
     <p class="scale" aria-hidden="true"><span>${top}${unit}</span><span>0</span></p>
   </figure>`;
@@ -65,7 +72,10 @@ function path(list, value, top, isArea) {
   list.forEach((point, index) => {
     const found = value(point);
     if (found === null) runs.push([]);
-    else runs.at(-1).push([start + index * step, HEIGHT - (Math.min(found, top) / top) * (HEIGHT - 2) - 1]);
+    else
+      runs
+        .at(-1)
+        .push([start + index * step, HEIGHT - (Math.min(found, top) / top) * (HEIGHT - 2) - 1]);
   });
   return runs
     .filter((run) => run.length)

@@ -40,7 +40,11 @@ export function Composer({ session, conversation, draft }) {
     tell(false);
     if (kind === "edit") {
       const { id: messageId, conversationId } = message;
-      const answer = await session.ask("edit_message", { messageId, conversationId, content: text });
+      const answer = await session.ask("edit_message", {
+        messageId,
+        conversationId,
+        content: text,
+      });
       if (!answer) return;
     } else {
       session.send(conversation, text, kind === "reply" ? message : null);
@@ -61,7 +65,8 @@ export function Composer({ session, conversation, draft }) {
     if (isListed && (key === "ArrowUp" || key === "ArrowDown")) {
       const by = key === "ArrowUp" ? -1 : 1;
       setChoice((choice + by + found.names.length) % found.names.length);
-    } else if (isListed && (key === "Enter" || key === "Tab")) mention(found.names[choice] ?? found.names[0]);
+    } else if (isListed && (key === "Enter" || key === "Tab"))
+      mention(found.names[choice] ?? found.names[0]);
     else if (key === "Enter" && !event.shiftKey) submit();
     else if (key === "Escape" && draft.value) reset();
     else if (key === "ArrowUp" && !text) editLast(session, conversation, draft);
@@ -69,20 +74,24 @@ export function Composer({ session, conversation, draft }) {
     event.preventDefault();
   };
   return html`<form class="composer" onSubmit=${submit}>
-    ${kind &&
-    html`<div class="draft">
+    ${
+      kind &&
+      html`<div class="draft">
       <${Icon} name=${kind} />
       <p><b>${kind === "edit" ? "Edit" : `Reply to ${message.username}`}</b><span>${message.content}</span></p>
       <${IconButton} icon="close" label="Never mind" onClick=${reset} />
-    </div>`}
-    ${found.names.length > 0 &&
-    html`<ul class="mentions" role="listbox" aria-label="Members">
+    </div>`
+    }
+    ${
+      found.names.length > 0 &&
+      html`<ul class="mentions" role="listbox" aria-label="Members">
       ${found.names.map(
         (name, index) => html`<li key=${name} role="option" aria-selected=${index === choice}>
           <button type="button" tabindex="-1" onClick=${() => mention(name)}>@${name}</button>
         </li>`,
       )}
-    </ul>`}
+    </ul>`
+    }
     <div class="row">
       <textarea
         ref=${field}
@@ -118,7 +127,9 @@ function findMention({ group, members }, me, text, end) {
   const match = group && /(?:^|\s)@(\S*)$/.exec(text.slice(0, end));
   if (!match) return { names: [] };
   const begun = match[1].toLowerCase();
-  const names = members.filter(({ userId }) => userId !== me.userId).map(({ username }) => username);
+  const names = members
+    .filter(({ userId }) => userId !== me.userId)
+    .map(({ username }) => username);
   const found = [...names, "everyone"].filter((name) => name.toLowerCase().startsWith(begun));
   return { names: found.slice(0, MOST_NAMES), start: end - match[1].length - 1, end };
 }

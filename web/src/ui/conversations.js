@@ -11,7 +11,8 @@ export function Conversations({ session }) {
   const person = useRef();
   const group = useRef();
   const list = session.list.value;
-  return html`<nav class="conversations" aria-label=${`Conversations of ${session.me.value?.displayName ?? "nobody yet"}`}>
+  const owner = session.me.value?.displayName ?? "nobody yet";
+  return html`<nav class="conversations" aria-label=${`Conversations of ${owner}`}>
     <div class="new">
       <button type="button" onClick=${() => person.current.showModal()}>
         <${Icon} name="plus" />Chat
@@ -47,17 +48,24 @@ function Entry({ session, conversation }) {
       <span class="entry-more">
         <span class="entry-text">${summary(session, conversation)}</span>
         ${isMentioned && html`<span class="badge is-mention">@<span class="unseen">mentions you</span></span>`}
-        ${unread > 0 && html`<span class="badge">${unread > 99 ? "99+" : unread}<span class="unseen"> unread</span></span>`}
+        ${unread > 0 && html`<${Unread} count=${unread} />`}
       </span>
     </button>
   </li>`;
+}
+
+function Unread({ count }) {
+  return html`<span class="badge">
+    ${count > 99 ? "99+" : count}<span class="unseen"> unread</span>
+  </span>`;
 }
 
 function summary(session, conversation) {
   const typing = Object.values(conversation.typing);
   if (typing.length) return html`<em>${typing.join(", ")} …</em>`;
   const message = last(conversation);
-  if (!message) return conversation.group ? `${conversation.members.length} members` : "No messages yet";
+  if (!message)
+    return conversation.group ? `${conversation.members.length} members` : "No messages yet";
   const isMine = message.senderId === session.me.value?.userId;
   const name = isMine ? "You" : conversation.group && message.username;
   return name ? `${name}: ${message.content}` : message.content;

@@ -9,6 +9,7 @@ const NEAR = 40; // pixels
 export function Inspector({ sessions, front }) {
   const [filter, setFilter] = useState("");
   const [isQuiet, setIsQuiet] = useState(true);
+  const clear = () => sessions.forEach(({ frames }) => frames.clear());
   return html`<section class="tools inspector" aria-label="Inspector">
     <header>
       <h2>Frames</h2>
@@ -22,7 +23,7 @@ export function Inspector({ sessions, front }) {
       <label class="check">
         <input type="checkbox" checked=${isQuiet} onChange=${() => setIsQuiet(!isQuiet)} />without pings and typing
       </label>
-      <button type="button" class="plain" onClick=${() => sessions.forEach(({ frames }) => frames.clear())}>Clear</button>
+      <button type="button" class="plain" onClick=${clear}>Clear</button>
     </header>
     <div class="frame-columns">
       ${sessions.map(
@@ -58,14 +59,25 @@ function Column({ session, isFront, filter, isQuiet }) {
     <h3>${session.me.value?.displayName ?? "…"} <small>↑ ${counts.value.out} ↓ ${counts.value.in}</small></h3>
     <ol class="frames" ref=${box} onScroll=${onScroll} tabindex="0" aria-label="Frames">
       ${shown.map(
-        ({ number, direction, text, type, at }) => html`<li key=${number} class=${`is-${direction}`}>
-          <button type="button" aria-expanded=${open === number} onClick=${() => setOpen(open === number ? null : number)}>
-            <span class="arrow" aria-label=${direction === "in" ? "received" : "sent"}>${direction === "in" ? "↓" : "↑"}</span>
-            <time>${precise(at)}</time><b>${type}</b><span class="raw">${text}</span>
-          </button>
-          ${open === number && html`<pre>${JSON.stringify(JSON.parse(text), null, 2)}</pre>`}
-        </li>`,
+        (frame) => html`<${Frame}
+          key=${frame.number}
+          frame=${frame}
+          isOpen=${open === frame.number}
+          onToggle=${() => setOpen(open === frame.number ? null : frame.number)}
+        />`,
       )}
     </ol>
   </div>`;
+}
+
+function Frame({ frame, isOpen, onToggle }) {
+  const { direction, text, type, at } = frame;
+  const [arrow, name] = direction === "in" ? ["↓", "received"] : ["↑", "sent"];
+  return html`<li class=${`is-${direction}`}>
+    <button type="button" aria-expanded=${isOpen} onClick=${onToggle}>
+      <span class="arrow" role="img" aria-label=${name}>${arrow}</span>
+      <time>${precise(at)}</time><b>${type}</b><span class="raw">${text}</span>
+    </button>
+    ${isOpen && html`<pre>${JSON.stringify(JSON.parse(text), null, 2)}</pre>`}
+  </li>`;
 }

@@ -29,8 +29,10 @@ export function Members({ session, conversation, onClose }) {
         />`,
       )}
     </ul>
-    ${(role !== "member" || mine?.canAddMembers) &&
-    html`<${AddMember} session=${session} group=${group} members=${members} />`}
+    ${
+      (role !== "member" || mine?.canAddMembers) &&
+      html`<${AddMember} session=${session} group=${group} members=${members} />`
+    }
     ${role !== "member" && html`<${Rename} session=${session} group=${group} />`}
     <${Ending} session=${session} group=${group} role=${role} />
   </aside>`;
@@ -42,26 +44,36 @@ function Member({ session, group, member, role, isMe }) {
   const act = (type, more) => () => session.ask(type, { ...target, ...more });
   const isOwner = role === "owner";
   const isBelow = isOwner || (role === "admin" && member.role === "member");
+  const choices = [
+    isOwner && member.role === "member" && ["Make admin", act("promote_member")],
+    isOwner && member.role === "admin" && ["Make member", act("demote_member")],
+    canSendMessages
+      ? ["Read only", act("set_member_permissions", { canSendMessages: false })]
+      : ["Let write", act("set_member_permissions", { canSendMessages: true })],
+    isOwner && ["Hand the group over", act("transfer_ownership")],
+    ["Remove", act("remove_group_member"), "danger"],
+  ];
   return html`<li>
     <${Avatar} id=${userId} name=${displayName} isOnline=${session.online.value.has(userId)} />
     <span class="member-name">${displayName}${isMe && " (you)"}</span>
     <span class=${`role is-${member.role}`}>${member.role}</span>
     ${!canSendMessages && html`<span class="role">read only</span>`}
-    ${!isMe &&
-    isBelow &&
-    html`<details class="menu">
-      <summary aria-label=${`What to do about ${displayName}`}>⋯</summary>
-      <div>
-        ${isOwner && member.role === "member" && html`<button type="button" onClick=${act("promote_member")}>Make admin</button>`}
-        ${isOwner && member.role === "admin" && html`<button type="button" onClick=${act("demote_member")}>Make member</button>`}
-        <button type="button" onClick=${act("set_member_permissions", { canSendMessages: !canSendMessages })}>
-          ${canSendMessages ? "Read only" : "Let write"}
-        </button>
-        ${isOwner && html`<button type="button" onClick=${act("transfer_ownership")}>Hand the group over</button>`}
-        <button type="button" class="danger" onClick=${act("remove_group_member")}>Remove</button>
-      </div>
-    </details>`}
+    ${!isMe && isBelow && html`<${Menu} name=${displayName} choices=${choices} />`}
   </li>`;
+}
+
+function Menu({ name, choices }) {
+  return html`<details class="menu">
+    <summary aria-label=${`What to do about ${name}`}>⋯</summary>
+    <div>
+      ${choices
+        .filter(Boolean)
+        .map(
+          ([text, act, kind]) =>
+            html`<button type="button" key=${text} class=${kind} onClick=${act}>${text}</button>`,
+        )}
+    </div>
+  </details>`;
 }
 
 function AddMember({ session, group, members }) {
@@ -69,7 +81,8 @@ function AddMember({ session, group, members }) {
   const inside = new Set(members.map((member) => member.userId));
   const others = session.people.value.filter((one) => !inside.has(one.userId));
   const add = async (id) => {
-    if (await session.ask("add_group_member", { groupId: group.groupId, userId: id })) setUserId("");
+    if (await session.ask("add_group_member", { groupId: group.groupId, userId: id }))
+      setUserId("");
   };
   const submit = (event) => {
     event.preventDefault();
@@ -77,7 +90,10 @@ function AddMember({ session, group, members }) {
   };
   return html`<form class="side-form" onSubmit=${submit}>
     ${others.map(
-      ({ userId: id, displayName }) => html`<button type="button" key=${id} onClick=${() => add(id)}>
+      ({
+        userId: id,
+        displayName,
+      }) => html`<button type="button" key=${id} onClick=${() => add(id)}>
         Add ${displayName}
       </button>`,
     )}
@@ -102,7 +118,12 @@ function Rename({ session, group }) {
   };
   return html`<form class="side-form" onSubmit=${submit}>
     <div class="row">
-      <input aria-label="Name of the group" maxlength="100" value=${name} onInput=${(event) => setName(event.target.value)} />
+      <input
+        aria-label="Name of the group"
+        maxlength="100"
+        value=${name}
+        onInput=${(event) => setName(event.target.value)}
+      />
       <button disabled=${!name.trim() || name.trim() === group.groupName}>Rename</button>
     </div>
   </form>`;
@@ -110,14 +131,17 @@ function Rename({ session, group }) {
 
 function Ending({ session, group, role }) {
   const [isAsking, setIsAsking] = useState(false);
-  const [type, text] = role === "owner" ? ["delete_group", "Delete the group"] : ["leave_group", "Leave the group"];
+  const [type, text] =
+    role === "owner" ? ["delete_group", "Delete the group"] : ["leave_group", "Leave the group"];
+  const end = async () => {
+    const { groupId } = group;
+    if (await session.ask(type, { groupId })) session.drop(groupId);
+  };
   if (!isAsking) {
     return html`<button type="button" class="plain danger" onClick=${() => setIsAsking(true)}>${text}</button>`;
   }
   return html`<div class="question">
-    <button type="button" class="danger" onClick=${() => session.ask(type, { groupId: group.groupId }).then((done) => done && session.drop(group.groupId))}>
-      ${text}
-    </button>
+    <button type="button" class="danger" onClick=${end}>${text}</button>
     <button type="button" onClick=${() => setIsAsking(false)}>No</button>
   </div>`;
 }

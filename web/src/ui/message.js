@@ -14,10 +14,18 @@ export function Message({ session, conversation, message, isFirst, isLast, isRea
   const me = session.me.value.userId;
   const isMine = message.senderId === me;
   const actions = makeActions(session, conversation, message, draft, setIsAsking);
-  const classes = ["message", isMine && "is-mine", isFirst && "is-first", message.isPinned && "is-pinned"];
+  const classes = [
+    "message",
+    isMine && "is-mine",
+    isFirst && "is-first",
+    message.isPinned && "is-pinned",
+  ];
   const onKey = (event) => {
-    if (event.target !== event.currentTarget || event.ctrlKey || event.metaKey || event.altKey) return;
-    const run = { r: actions.reply, e: actions.edit, p: actions.pin, Delete: actions.ask }[event.key];
+    if (event.target !== event.currentTarget || event.ctrlKey || event.metaKey || event.altKey)
+      return;
+    const run = { r: actions.reply, e: actions.edit, p: actions.pin, Delete: actions.ask }[
+      event.key
+    ];
     const reaction = REACTIONS[Number(event.key) - 1];
     if (!run && !reaction) return;
     event.preventDefault();
@@ -57,7 +65,8 @@ function makeActions(session, conversation, message, draft, setIsAsking) {
   const isAdmin = conversation.group && myRole(conversation, me) !== "member";
   const target = { messageId, conversationId };
   const pin = () => session.ask(message.isPinned ? "unpin_message" : "pin_message", target);
-  const remove = (deleteForEveryone) => session.ask("delete_message", { ...target, deleteForEveryone });
+  const remove = (deleteForEveryone) =>
+    session.ask("delete_message", { ...target, deleteForEveryone });
   return {
     isPinned: message.isPinned,
     reply: () => (draft.value = { kind: "reply", message }),
@@ -72,22 +81,26 @@ function makeActions(session, conversation, message, draft, setIsAsking) {
 
 function Toolbar({ actions }) {
   const [isOpen, setIsOpen] = useState(false);
+  const pin = actions.isPinned ? "Unpin" : "Pin";
   const react = (reaction) => {
     setIsOpen(false);
     actions.react(reaction);
   };
   return html`<div class="toolbar" role="toolbar" aria-label="Actions">
-    ${isOpen
-      ? REACTIONS.map(
-          (one) => html`<button type="button" key=${one} class="emoji" onClick=${() => react(one)}>${one}</button>`,
-        )
-      : html`
+    ${
+      isOpen
+        ? REACTIONS.map(
+            (one) =>
+              html`<button type="button" key=${one} class="emoji" onClick=${() => react(one)}>${one}</button>`,
+          )
+        : html`
           <${IconButton} icon="smile" label="React" onClick=${() => setIsOpen(true)} />
           <${IconButton} icon="reply" label="Reply" onClick=${actions.reply} />
           ${actions.edit && html`<${IconButton} icon="edit" label="Edit" onClick=${actions.edit} />`}
-          ${actions.pin && html`<${IconButton} icon="pin" label=${actions.isPinned ? "Unpin" : "Pin"} onClick=${actions.pin} />`}
+          ${actions.pin && html`<${IconButton} icon="pin" label=${pin} onClick=${actions.pin} />`}
           <${IconButton} icon="trash" label="Delete" onClick=${actions.ask} />
-        `}
+        `
+    }
   </div>`;
 }
 
@@ -97,8 +110,10 @@ function DeleteQuestion({ actions, onClose }) {
     action();
   };
   return html`<div class="question" role="group" aria-label="Delete this message?">
-    ${actions.deleteForAll &&
-    html`<button type="button" class="danger" onClick=${then(actions.deleteForAll)}>Delete for everyone</button>`}
+    ${
+      actions.deleteForAll &&
+      html`<button type="button" class="danger" onClick=${then(actions.deleteForAll)}>Delete for everyone</button>`
+    }
     <button type="button" onClick=${then(actions.deleteForMe)}>Delete for me</button>
     <button type="button" onClick=${onClose}>Keep</button>
   </div>`;
@@ -125,7 +140,9 @@ function Reactions({ message, me, onReact }) {
 function Reply({ conversation, id }) {
   const message = conversation.messages.find((one) => one.id === id);
   const show = (event) => {
-    const found = event.currentTarget.closest(".messages").querySelector(`[data-id="${CSS.escape(id)}"]`);
+    const found = event.currentTarget
+      .closest(".messages")
+      .querySelector(`[data-id="${CSS.escape(id)}"]`);
     found?.scrollIntoView({ block: "center" });
     found?.focus({ preventScroll: true });
   };
@@ -136,7 +153,8 @@ function Reply({ conversation, id }) {
 function Text({ message, me }) {
   const names = new Set();
   for (const one of message.mentions ?? []) {
-    for (const name of one.type === "everyone" ? ["everyone", "all"] : [one.username]) names.add(name.toLowerCase());
+    for (const name of one.type === "everyone" ? ["everyone", "all"] : [one.username])
+      names.add(name.toLowerCase());
   }
   if (!names.size) return message.content;
   return message.content.split(/((?<=^|\s)@[^\s,.;:!?]+)/).map((part) => {
@@ -147,11 +165,18 @@ function Text({ message, me }) {
   });
 }
 
-const MARKS = { pending: ["clock", "pending"], sent: ["check", "sent"], read: ["checks", "read"], failed: ["warn", "not sent"] };
+const MARKS = {
+  pending: ["clock", "pending"],
+  sent: ["check", "sent"],
+  read: ["checks", "read"],
+  failed: ["warn", "not sent"],
+};
 
 export function Mark({ kind }) {
   const [icon, text] = MARKS[kind];
-  return html`<span class=${`mark is-${kind}`} role="img" aria-label=${text} title=${text}><${Icon} name=${icon} /></span>`;
+  return html`<span class=${`mark is-${kind}`} role="img" aria-label=${text} title=${text}>
+    <${Icon} name=${icon} />
+  </span>`;
 }
 
 /** A message that is not known to be stored. */
@@ -162,11 +187,13 @@ export function Outgoing({ session, one }) {
       <p class="content">${one.content}</p>
       <p class="meta"><${Mark} kind=${one.error ? "failed" : "pending"} /></p>
     </div>
-    ${one.error &&
-    html`<p class="failure" role="alert">
+    ${
+      one.error &&
+      html`<p class="failure" role="alert">
       ${one.error}
       <button type="button" class="plain" onClick=${() => session.sendAgain(one)}>Try again</button>
       <button type="button" class="plain" onClick=${() => session.discard(one)}>Discard</button>
-    </p>`}
+    </p>`
+    }
   </li>`;
 }

@@ -26,9 +26,11 @@ export function Pane({ session, index, isFront, users, onSwitch, onLeave }) {
   >
     <header class="pane-head">
       <${Avatar} id=${me?.userId ?? index} name=${name} />
-      ${users.length
-        ? html`<${UserChoice} me=${me} users=${users} onSwitch=${onSwitch} />`
-        : html`<h2>${name}</h2>`}
+      ${
+        users.length
+          ? html`<${UserChoice} me=${me} users=${users} onSwitch=${onSwitch} />`
+          : html`<h2>${name}</h2>`
+      }
       <${Status} session=${session} />
       <button
         type="button"
@@ -44,9 +46,11 @@ export function Pane({ session, index, isFront, users, onSwitch, onLeave }) {
     <${Notice} session=${session} />
     <div class="pane-body">
       <${Conversations} session=${session} />
-      ${hasThread
-        ? html`<${Thread} key=${session.selected.value} session=${session} isVisible=${isFront} />`
-        : html`<div class="thread nothing"><p>Choose a conversation, or begin a new one.</p></div>`}
+      ${
+        hasThread
+          ? html`<${Thread} key=${session.selected.value} session=${session} isVisible=${isFront} />`
+          : html`<div class="thread nothing"><p>Choose a conversation, or begin a new one.</p></div>`
+      }
     </div>
     <div class="unseen" aria-live="polite" aria-atomic="true">${session.announcement.value}</div>
   </section>`;

@@ -20,8 +20,10 @@ export function Status({ session }) {
     <span class="dot" aria-hidden="true"></span>
     <span class="status-text">${text}</span>
     ${waiting > 0 && html`<span class="outbox" title="Messages that wait in the outbox">${waiting} waiting</span>`}
-    ${isWaiting &&
-    html`<button type="button" class="plain" onClick=${() => session.client.connect()}>Now</button>`}
+    ${
+      isWaiting &&
+      html`<button type="button" class="plain" onClick=${() => session.client.connect()}>Now</button>`
+    }
   </div>`;
 }
 

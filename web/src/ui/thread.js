@@ -23,10 +23,14 @@ export function Thread({ session, isVisible }) {
   const toggle = (name) => () => setSide(side === name ? null : name);
   return html`<div class="thread">
     <${Head} session=${session} conversation=${conversation} side=${side} toggle=${toggle} />
-    ${side === "members" &&
-    html`<${Members} session=${session} conversation=${conversation} onClose=${toggle("members")} />`}
-    ${side === "pins" &&
-    html`<${Pins} session=${session} conversation=${conversation} onClose=${toggle("pins")} />`}
+    ${
+      side === "members" &&
+      html`<${Members} session=${session} conversation=${conversation} onClose=${toggle("members")} />`
+    }
+    ${
+      side === "pins" &&
+      html`<${Pins} session=${session} conversation=${conversation} onClose=${toggle("pins")} />`
+    }
     <${List} session=${session} conversation=${conversation} draft=${draft} />
     <${Typing} conversation=${conversation} />
     <${Composer} session=${session} conversation=${conversation} draft=${draft} />
@@ -37,9 +41,7 @@ function Head({ session, conversation, side, toggle }) {
   const { person, group, members } = conversation;
   const name = title(conversation);
   const isOnline = person && session.online.value.has(person.userId);
-  const about = group
-    ? `${members.length || group.memberCount} members${group.groupDescription ? ` · ${group.groupDescription}` : ""}`
-    : isOnline ? "online" : "offline";
+  const about = group ? describe(group, members) : isOnline ? "online" : "offline";
   return html`<header class="thread-head">
     <${IconButton}
       icon="back"
@@ -52,11 +54,32 @@ function Head({ session, conversation, side, toggle }) {
       <h2>${name}</h2>
       <p>${about}</p>
     </div>
-    <${IconButton} icon="pin" label="Pinned messages" aria-pressed=${side === "pins"} onClick=${toggle("pins")} />
-    ${group &&
-    html`<${IconButton} icon="group" label="Members" aria-pressed=${side === "members"} onClick=${toggle("members")} />`}
-    ${!group && html`<${IconButton} icon="trash" label="Delete this conversation for me" onClick=${() => hide(session, conversation)} />`}
+    <${IconButton}
+      icon="pin"
+      label="Pinned messages"
+      aria-pressed=${side === "pins"}
+      onClick=${toggle("pins")}
+    />
+    ${
+      group
+        ? html`<${IconButton}
+            icon="group"
+            label="Members"
+            aria-pressed=${side === "members"}
+            onClick=${toggle("members")}
+          />`
+        : html`<${IconButton}
+            icon="trash"
+            label="Delete this conversation for me"
+            onClick=${() => hide(session, conversation)}
+          />`
+    }
   </header>`;
+}
+
+function describe({ memberCount, groupDescription }, members) {
+  const count = `${members.length || memberCount} members`;
+  return groupDescription ? `${count} · ${groupDescription}` : count;
 }
 
 async function hide(session, { id }) {
@@ -91,9 +114,11 @@ function List({ session, conversation, draft }) {
     if (scrollTop < NEAR) readMore();
   };
   return html`<div class="messages" ref=${box} onScroll=${onScroll} onKeyDown=${onArrow}>
-    ${hasMore
-      ? html`<button type="button" class="plain older" onClick=${readMore}>Older messages</button>`
-      : html`<p class="start">This is where it begins.</p>`}
+    ${
+      hasMore
+        ? html`<button type="button" class="plain older" onClick=${readMore}>Older messages</button>`
+        : html`<p class="start">This is where it begins.</p>`
+    }
     <ol>
       ${messages.map((message, index) => {
         const before = messages[index - 1];
@@ -141,7 +166,8 @@ function useReading(session, conversation, isVisible) {
   useEffect(() => {
     const look = () => {
       const isShown = isVisible || matchMedia("(min-width: 60rem)").matches;
-      if (isShown && isOnline && conversation && unread && !document.hidden) markRead(session, conversation);
+      if (isShown && isOnline && conversation && unread && !document.hidden)
+        markRead(session, conversation);
     };
     look();
     document.addEventListener("visibilitychange", look);
