@@ -38,6 +38,7 @@ async def side_by_side(open_page):
 
 async def test_two_users_are_logged_in_and_chat(open_page):
     _, alice, bob = await side_by_side(open_page)
+    await expect(alice.entry(NAMES["bob"]).locator(".presence")).to_be_visible()
     text = fresh("hello Bob")
     await alice.write(text)
     await bob.sees(text)
