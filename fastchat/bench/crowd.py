@@ -113,6 +113,8 @@ class Crowd:
     async def reenter(self, number: int, *, cut: bool) -> None:
         """Let one leave, with or without a word, and come back; what it missed it reads.
 
+        Its user must be there once only.
+
         Raises:
             PeerError: it cannot.
         """
@@ -131,14 +133,14 @@ class Crowd:
             if sender is old:
                 self._unacknowledged[name] = due, peer
                 self._post(peer, name)
-        for conversation_id, seq in known.items():
-            await self._read_missed(peer, conversation_id, seq)
+        await self._read_missed(peer, max(known.values(), default=0))
 
-    async def _read_missed(self, peer: Peer, conversation_id: str, seq: int) -> None:
+    async def _read_missed(self, peer: Peer, seq: int) -> None:
+        other = self._other[id(peer)].user_id
         has_more = True
         while has_more:
             page = await peer.ask(
-                type="get_private_messages", conversationId=conversation_id, after=seq, limit=200
+                type="get_private_messages", recipientId=other, after=seq, limit=200
             )
             for message in page["messages"]:
                 seen = decode_message(msgspec.json.encode(message))

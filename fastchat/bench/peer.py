@@ -73,6 +73,7 @@ class Peer(WSListener):
         self.pings = 0  # of the server
         self.connected_in = 0.0  # seconds
         self.authenticated_in = 0.0  # seconds
+        self._answers_pings = True
         self._close: tuple[int, str] | None = None
         self._asked: dict[str, asyncio.Future[Seen]] = {}
         self._numbers = itertools.count(1)
@@ -95,6 +96,7 @@ class Peer(WSListener):
             PeerError: in vain.
         """
         began = monotonic()
+        self._answers_pings = pongs
         greeting = self._await("greeting")
         try:
             async with asyncio.timeout(TIMEOUT):
@@ -103,14 +105,18 @@ class Peer(WSListener):
                     url,
                     logger_name=SILENT,  # type: ignore[arg-type]
                     websocket_handshake_timeout=TIMEOUT,
-                    enable_auto_pong=pongs,
+                    enable_auto_pong=False,  # they are counted
                     read_buffer_init_size=READ_BUFFER,
                     use_aiofastnet=False,
                     local_addr=None if address is None else (address, 0),
                 )
                 if self.transport is None:
                     raise PeerError("the connection was cut during the handshake")
-                await greeting
+                seen = await greeting
+                if seen.type == "error":
+                    # It says why; the close frame says it again.
+                    code, reason = await self.ended()
+                    raise PeerError(f"the server closed: {code} {reason}")
         except (OSError, TimeoutError) as error:
             raise PeerError(f"no connection: {error or type(error).__name__}") from None
         finally:
@@ -144,6 +150,8 @@ class Peer(WSListener):
         Raises:
             PeerError: the connection ended before, or there was no answer in time.
         """
+        if not self.is_open:
+            raise PeerError(f"the server closed: {self.close_code} {self.close_reason}")
         request_id = f"ask-{next(self._numbers)}"
         answer = self._await(request_id)
         self.send(**command, requestId=request_id)
@@ -203,6 +211,8 @@ class Peer(WSListener):
             transport.disconnect()
         elif frame.msg_type == WSMsgType.PING:
             self.pings += 1
+            if self._answers_pings:
+                transport.send_pong(frame.get_payload_as_bytes())
 
     def on_ws_disconnected(self, transport: WSTransport) -> None:
         """Take note of the end."""

@@ -8,7 +8,6 @@ import asyncio
 import base64
 import contextlib
 import json
-import os
 import secrets
 import subprocess
 import sys
@@ -25,7 +24,7 @@ from urllib.parse import quote, urlsplit, urlunsplit
 import asyncpg
 
 from fastchat.auth.tokens import make_token
-from fastchat.store.embedded import EmbeddedPostgres
+from fastchat.store.embedded import EmbeddedPostgres, environment
 
 PATIENCE = 60.0  # seconds for the start and for the end
 TOKEN_LIFETIME = 6 * 3600.0  # seconds
@@ -151,7 +150,7 @@ def private_server(
     secret = secrets.token_bytes(48)
     with tempfile.TemporaryDirectory(prefix="fastchat-log-") as folder:
         log = Path(folder) / "server.log"
-        environ = {name: os.environ[name] for name in ("PATH", "LANG") if name in os.environ} | {
+        environ = environment() | {
             "NODE_ENV": "production",
             "LOG_FORMAT": "json",
             "LOG_LEVEL": "info",
@@ -190,7 +189,8 @@ def _wait_for_start(process: "subprocess.Popen[bytes]", log: Path) -> str:
 def _listening_at(log: Path) -> str:
     text = log.read_text()
     for line in text[: text.rfind("\n") + 1].splitlines():
-        event = json.loads(line)
+        # Wrong settings are told as plain text.
+        event = json.loads(line) if line.startswith("{") else {"message": line}
         if event["message"] == "listening":
             return str(event["url"])
     return ""

@@ -12,10 +12,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from datetime import datetime
 from functools import partial
 from io import TextIOWrapper
-from pathlib import Path
 from typing import TypeVar
 
-from fastchat.cli.development import SECRETS_FILE, user_id
+from fastchat.cli.development import user_id
 from fastchat.cli.terminal import read_lines, visible, visible_lines
 from fastchat.client import (
     TRY_AGAIN,
@@ -66,10 +65,7 @@ def _print(line: str) -> None:
 
 
 def token_source(args: argparse.Namespace, environ: Mapping[str, str]) -> Callable[[], str]:
-    """How to come by a token for each connection: a given one, else one signed here.
-
-    With neither ``JWT_SECRET`` nor ``NODE_ENV`` set, the secrets that a development server has
-    left in ``FASTCHAT_DATA_DIR`` are used, so that a second terminal needs no settings.
+    """How to come by a token: a given one, else one signed here.
 
     Raises:
         ConfigError: there is no secret to sign with.
@@ -79,13 +75,9 @@ def token_source(args: argparse.Namespace, environ: Mapping[str, str]) -> Callab
     if given:
         return lambda: given
     from fastchat.auth.tokens import make_token
-    from fastchat.cli.secret import jwt_secret
+    from fastchat.cli.secret import server_secret
 
-    folder = environ.get("FASTCHAT_DATA_DIR", "").strip() or ".fastchat"
-    is_unset = not any(environ.get(name, "").strip() for name in ("JWT_SECRET", "NODE_ENV"))
-    if is_unset and Path(folder, SECRETS_FILE).exists():
-        environ = {**environ, "NODE_ENV": "development"}
-    secret = jwt_secret(environ)
+    secret = server_secret(environ)
     return lambda: make_token(secret, user_id(args.as_name), TOKEN_LIFETIME)
 
 
