@@ -193,7 +193,8 @@ class ChatUser(User):
         """Send a message and wait for its acknowledgement."""
         message_name = f"{room.prefix}{next(room.numbers)}"
         # Who has not begun yet, or has gone, hears of it later or never.
-        room.sent[message_name] = time.monotonic(), {one for one in receivers if one in present}
+        if waiting := receivers & present:
+            room.sent[message_name] = time.monotonic(), waiting
         kind = "send_group_message" if "groupId" in where else "send_private_message"
         answer = self.ask(
             f"{name} ack", type=kind, content="x" * 100, clientMessageId=message_name, **where

@@ -231,7 +231,9 @@ class Crowd:
         now = monotonic()
         if seen.type == "message_sent":
             # Of its own message a peer hears by this alone; it counts in the same ``seq``.
-            self.tally.note(peer.user_id, decode_message(seen.message))
+            # The answer to one that was sent again has the place of the first.
+            note = self.tally.note_missed if seen.duplicate else self.tally.note
+            note(peer.user_id, decode_message(seen.message))
             self._acknowledge(seen.client_message_id, now)
         elif seen.type == "new_private_message":
             message = decode_message(seen.message)

@@ -38,6 +38,7 @@ class Seen(msgspec.Struct, rename="camel"):
     client_message_id: str = ""
     code: str = ""
     retry_after: float = 0.0
+    duplicate: bool = False
     message: msgspec.Raw = msgspec.Raw()
     payload: bytes = b""  # all of it
 

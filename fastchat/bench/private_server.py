@@ -70,8 +70,8 @@ class PrivateServer:
     """A server that runs."""
 
     url: str
-    secret: bytes
-    dsn: str
+    secret: bytes = field(repr=False)
+    dsn: str = field(repr=False)
     process: "subprocess.Popen[bytes]" = field(repr=False)  # its supervisor
     log: Path
     postgres_pid: int  # 0: it is not this machine's, or not known
