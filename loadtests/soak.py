@@ -85,10 +85,17 @@ class Soak:
     """One run."""
 
     def __init__(
-        self, server: PrivateServer, connections: int, minutes: float, allowed: float
+        self,
+        server: PrivateServer,
+        connections: int,
+        minutes: float,
+        *,
+        allowed: float,
+        rate: float,
     ) -> None:
         self.server = server
         self.allowed = allowed  # KB per minute
+        self.rate = rate  # messages per second; 0: SHARE of the most
         self.minutes = minutes
         self.worker = server.worker_pid
         users = [str(number + 1) for number in range(connections)]
@@ -132,6 +139,8 @@ class Soak:
         self.crowd.peers.clear()
         await self.crowd.open()
         self.crowd.figures.clear()
+        if self.rate:
+            return self.rate
         began = monotonic()
         await self.crowd.write_closed(CAPACITY_SECONDS, IN_FLIGHT)
         capacity = len(self.crowd.figures.acks) / (monotonic() - began)
@@ -247,6 +256,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--minutes", type=float, default=30.0)
     parser.add_argument("--connections", type=int, default=500)
+    parser.add_argument(
+        "--rate", type=float, default=0.0, help="messages/s instead of 60 %% of the most"
+    )
     parser.add_argument("--csv", type=Path, default=Path("reports/soak.csv"))
     parser.add_argument("--allow", type=float, default=ALLOWED, help="KB per minute")
     args = parser.parse_args()
@@ -254,7 +266,7 @@ def main() -> int:
         private_database(args.connections) as (dsn, postgres_pid),
         private_server(dsn, UNLIMITED, postgres_pid=postgres_pid) as server,
     ):
-        soak = Soak(server, args.connections, args.minutes, args.allow)
+        soak = Soak(server, args.connections, args.minutes, allowed=args.allow, rate=args.rate)
         wrong = uvloop.run(soak.run())
         write(args.csv, soak.rows)
         if server.process.poll() is not None:

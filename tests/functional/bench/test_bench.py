@@ -1,6 +1,7 @@
 """The measuring itself, on a private server and real sockets, as short as it gets."""
 
 import asyncio
+import base64
 
 import asyncpg
 import pytest
@@ -15,6 +16,7 @@ from fastchat.bench.private_server import (
     private_server,
 )
 from fastchat.bench.processes import usage
+from fastchat.cli import main
 from fastchat.cli.bench import table
 from fastchat.config import load
 
@@ -52,6 +54,22 @@ async def test_measures_a_running_server_within_its_limits(server):
     assert result.capacity > 0
     assert result.lost == 0
     assert result.base == 0
+
+
+def test_the_command_prints_a_table(server, monkeypatch, capsys):
+    monkeypatch.setenv("JWT_SECRET", base64.b64encode(server.secret).decode())
+    command = ["bench", "--url", server.url, "--users", "3,4", "--scale", "0.01"]
+    assert main(command) == 0
+    output, progress = capsys.readouterr()
+    assert "messages per second, at most" in output
+    assert "p99.9" in output
+    assert progress.splitlines()[-1] == "100%  done"
+
+
+def test_the_command_says_in_one_line_what_it_cannot_have(server, monkeypatch, capsys):
+    monkeypatch.setenv("JWT_SECRET", base64.b64encode(server.secret).decode())
+    assert main(["bench", "--url", server.url, "--users", "3,nobody"]) == 1
+    assert "user nobody cannot log in" in capsys.readouterr().err
 
 
 async def test_a_crowd_loses_nothing_while_its_users_come_and_go(server):
