@@ -4,6 +4,8 @@ import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from fastchat.admission.ledger import Ledger, OwnLedger, SharedLedger
+from fastchat.admission.table import WindowTable
 from fastchat.telemetry.board import Board
 from fastchat.telemetry.census import Census, Registrar
 from fastchat.telemetry.figures import read_sources
@@ -18,6 +20,7 @@ class Host:
 
     sockets: tuple[socket.socket, ...]  # one for each worker, bound to the same port
     board: Board  # for the figures of all workers
+    table: WindowTable | None = None  # for limits that hold in total; one worker needs none
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +55,11 @@ class Place:
             return snapshot
 
         return Census(self.host.board, self.seat, read)
+
+    def open_ledger(self) -> Ledger:
+        """Return what the limits of this worker count in."""
+        table = self.host.table
+        return OwnLedger() if table is None else SharedLedger(table, self.seat, self.run)
 
     @classmethod
     def alone(cls) -> "Place":

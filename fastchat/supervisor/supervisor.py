@@ -14,6 +14,7 @@ import msgspec
 import uvloop
 
 from fastchat import __version__
+from fastchat.admission.table import WindowTable
 from fastchat.config import Config
 from fastchat.host import Host, Place
 from fastchat.store.backend import BackendTables
@@ -131,7 +132,10 @@ class Supervisor:
         count = self._config.web_concurrency
         # One more than there are workers: one takes over from another in a rolling restart.
         seats = 1 + count + 1
-        self._host = Host(sockets=self._open_port(count), board=Board(seats))
+        table = None
+        if count > 1:
+            table = WindowTable.for_host(seats, count, self._config.max_connections)
+        self._host = Host(sockets=self._open_port(count), board=Board(seats), table=table)
         self._registrar = Registrar(self._host.board, count)
         self._free_seats = list(range(1, seats))
         self._slots = [Slot(number, self._start, Backoff()) for number in range(1, count + 1)]
@@ -206,6 +210,8 @@ class Supervisor:
         os.close(process.reports)
         # What the process had of anything shared is given back here.
         self._registrar.finish(process.seat, process.run)
+        if self._host.table is not None:
+            self._host.table.leave(process.seat)
         self._free_seats.append(process.seat)
         was_asked = process.kill_at is not None
         delay = slot.note_end(process, now)

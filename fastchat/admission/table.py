@@ -1,0 +1,243 @@
+"""What the workers of a host share to count together: made before they are forked.
+
+Words of 64 bits in a shared mapping: keys, in buckets; an entry for each key; and an arena of rings
+with the stamps of windows. Only who has the lock adds keys, takes entries away or replaces rings.
+What is asked for each message (``SharedWindow``) needs no lock.
+
+A process may be killed at any store. So each change is made where nobody looks, and one last store
+makes it count: what was only begun is then nothing, or a ring that nobody finds again. An entry has
+a word for each process: whether that uses the entry, and how many connections it has. The word
+counts only while the number of the run in it is that of the process on its seat, so all that a
+process had is given back at the moment its run is struck off.
+
+Source: docs/decisions/0002-shared-limits.md.
+"""
+
+import mmap
+import secrets
+from array import array
+from collections.abc import Iterator
+from hashlib import blake2b
+
+from fastchat._speedups import SharedWindow
+from fastchat._speedups.shared_window_py import (
+    CLOSED,
+    INDEX,
+    RING,
+    SEATS,
+    SIZE_SHIFT,
+    TAIL,
+    TICKS,
+    TURN_BITS,
+    WINDOW,
+)
+from fastchat.admission.lock import HostLock
+
+WAYS = 16  # entries of a bucket
+FIRST_RING = 3  # binary logarithm of the stamps in a new ring
+LEAST_ENTRIES = 1 << 14
+MOST_ENTRIES = 1 << 20
+LEAST_ARENA = 64 << 20  # bytes; the system gives memory only for what is written
+ARENA_PER_ENTRY = 256  # bytes
+MAP_NORESERVE = 0x4000  # of mmap(2), on Linux: what is never written is not set aside
+
+WORD = 8  # bytes
+LINE = 8  # words of a cache line
+BUMP = 0  # index of the word that says where the unused part of the arena begins
+FREE = 0  # plus the binary logarithm of a size: the first free ring of that size; 0: none
+CLASSES = 56
+
+RUN_SHIFT = 24  # of the word of a process: above it the number of its run
+HELD = 1 << 23  # it uses the entry
+COUNT = HELD - 1  # its connections
+
+
+class WindowTable:
+    """Entries by key, with a ring of stamps each."""
+
+    def __init__(self, seats: int, entries: int = LEAST_ENTRIES, arena: int = LEAST_ARENA) -> None:
+        """Make it, empty.
+
+        Args:
+            seats: Of the processes; a seat has one process at a time.
+            entries: At least how many keys there may be; in practice they all find a place while
+                no more than half of them are in use.
+            arena: Bytes for stamps.
+        """
+        self.seats = seats
+        self.lock = HostLock()
+        self._secret = secrets.token_bytes(16)
+        self._buckets = -(-entries // WAYS)
+        self._stride = _round_up(SEATS + seats)
+        self._runs = _round_up(CLASSES)
+        self._keys = self._runs + _round_up(seats)
+        self._entries = self._keys + self._buckets * WAYS
+        self._arena = self._entries + self._buckets * WAYS * self._stride
+        self._end = self._arena + arena // WORD
+        flags = mmap.MAP_SHARED | mmap.MAP_ANONYMOUS | MAP_NORESERVE
+        self._memory = mmap.mmap(-1, self._end * WORD, flags=flags)
+        self.words = memoryview(self._memory).cast("Q")
+        self.words[BUMP] = self._arena
+
+    @classmethod
+    def for_host(cls, seats: int, workers: int, max_connections: int) -> "WindowTable":
+        """Make one that has room for the users and addresses of full workers, and for others."""
+        wanted = 8 * workers * max_connections
+        entries = min(max(wanted, LEAST_ENTRIES), MOST_ENTRIES)
+        return cls(seats, entries, max(LEAST_ARENA, entries * ARENA_PER_ENTRY))
+
+    def join(self, seat: int, run: int) -> None:
+        """Let a process count; ``run`` is its number, above 0 and never used twice."""
+        self.words[self._runs + seat] = run
+
+    def leave(self, seat: int) -> None:
+        """Give back all that a process had; only once it has ended."""
+        self.words[self._runs + seat] = 0
+
+    def key_of(self, kind: str, name: str) -> int:
+        """Return the key of a name; nobody outside can make two names with the same one."""
+        data = name.encode(errors="surrogateescape")
+        digest = blake2b(data, digest_size=WORD, key=self._secret, person=kind.encode())
+        return int.from_bytes(digest.digest()) or 1
+
+    def hold(self, key: int, window: int, seat: int, now: float) -> int:
+        """Find or make the entry of a key and keep it for a process; needs the lock.
+
+        Args:
+            key: As from ``key_of``.
+            window: Ticks after which a stamp counts no more.
+            seat: Of the process, which does not hold the entry yet.
+            now: Monotonic seconds.
+
+        Returns:
+            Where the entry begins; 0 when there is no room.
+        """
+        first = key % self._buckets * WAYS
+        keys = self.words[self._keys + first : self._keys + first + WAYS].tolist()
+        if key in keys:
+            entry = self._entry(first + keys.index(key))
+        else:
+            index = self._find_room(first, keys, int(now * TICKS))
+            if index is None:
+                return 0
+            entry = self._entry(index)
+            if not self._prepare(entry, window):
+                return 0
+            self.words[self._keys + index] = key
+        self.set_connections(entry, seat, 0)
+        return entry
+
+    def release(self, entry: int, seat: int) -> None:
+        """Keep an entry no more; its stamps stay until they have left the window."""
+        self.words[entry + SEATS + seat] = 0
+
+    def set_connections(self, entry: int, seat: int, connections: int) -> None:
+        """Say how many connections a process has that holds the entry."""
+        run = self.words[self._runs + seat]
+        self.words[entry + SEATS + seat] = run << RUN_SHIFT | HELD | connections
+
+    def connections_elsewhere(self, entry: int, seat: int) -> int:
+        """Return how many connections the other processes have."""
+        total = sum(word & COUNT for word in self._living(entry))
+        own = self.words[entry + SEATS + seat]
+        return total - (own & COUNT if own >> RUN_SHIFT == self.words[self._runs + seat] else 0)
+
+    def make_room(self, window: SharedWindow, now: float) -> bool:
+        """Give a window a ring twice as large where it needs one; needs the lock.
+
+        Returns:
+            False when there is no memory left for it.
+        """
+        if not window.needs_room(now):
+            return True
+        words, entry = self.words, window.entry
+        old = words[entry + RING]
+        size = 1 << (old >> SIZE_SHIFT)
+        new = self._take_ring((old >> SIZE_SHIFT) + 1)
+        if not new:
+            return False
+        # Kept until the entry is given away: a process that was about to count in the old ring may
+        # come to it at any time, and then finds it closed.
+        words[(new & INDEX) - 1] = old
+        tail = window.close()
+        for position in range(tail - size, tail):
+            stamp = words[(old & INDEX) + position % size] & ~CLOSED
+            words[(new & INDEX) + position % (2 * size)] = stamp
+        window.replace(new)
+        return True
+
+    def close(self) -> None:
+        """Give the lock's file back."""
+        self.lock.close()
+
+    def _find_room(self, first: int, keys: list[int], ticks: int) -> int | None:
+        """Return which entry of a bucket is free, or make one free that nobody needs."""
+        if 0 in keys:
+            return first + keys.index(0)
+        for index in range(first, first + WAYS):
+            entry = self._entry(index)
+            if self._is_idle(entry, ticks) and not any(self._living(entry)):
+                self.words[self._keys + index] = 0
+                return index
+        return None
+
+    def _prepare(self, entry: int, window: int) -> bool:
+        """Make an entry without a key one of an empty window."""
+        words = self.words
+        ring = words[entry + RING]
+        words[entry + RING] = 0
+        while ring:
+            before = words[(ring & INDEX) - 1]
+            self._give_ring(ring)
+            ring = before
+        ring = self._take_ring(FIRST_RING)
+        if not ring:
+            return False
+        words[entry + TAIL] = 0
+        words[entry + WINDOW] = window
+        words[entry + RING] = ring
+        return True
+
+    def _take_ring(self, size_bits: int) -> int:
+        """Return the word of a ring of zeros; 0 when there is no memory left."""
+        words = self.words
+        size = 1 << size_bits
+        start = words[FREE + size_bits]
+        if start:
+            words[FREE + size_bits] = words[start - 1]
+            words[start - 1 : start + size] = array("Q", bytes(WORD * (size + 1)))
+        else:
+            start = words[BUMP] + 1
+            if start + size > self._end:
+                return 0
+            words[BUMP] = start + size
+        return start | size_bits << SIZE_SHIFT
+
+    def _give_ring(self, ring: int) -> None:
+        start, size_bits = ring & INDEX, ring >> SIZE_SHIFT
+        self.words[start - 1] = self.words[FREE + size_bits]
+        self.words[FREE + size_bits] = start
+
+    def _is_idle(self, entry: int, ticks: int) -> bool:
+        """Whether every stamp has left the window."""
+        words = self.words
+        ring, tail = words[entry + RING], words[entry + TAIL]
+        start, mask = ring & INDEX, (1 << (ring >> SIZE_SHIFT)) - 1
+        near = (words[start + (position & mask)] & ~CLOSED for position in (tail, tail - 1))
+        return ticks - (max(near) >> TURN_BITS) >= words[entry + WINDOW]
+
+    def _living(self, entry: int) -> Iterator[int]:
+        """Yield the words of the processes that hold an entry."""
+        runs = self.words[self._runs : self._runs + self.seats].tolist()
+        held = self.words[entry + SEATS : entry + SEATS + self.seats].tolist()
+        return (
+            word for word, run in zip(held, runs, strict=True) if run and word >> RUN_SHIFT == run
+        )
+
+    def _entry(self, index: int) -> int:
+        return self._entries + index * self._stride
+
+
+def _round_up(words: int) -> int:
+    """Return a number of words that fills cache lines."""
+    return -(-words // LINE) * LINE
