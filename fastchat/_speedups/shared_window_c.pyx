@@ -64,7 +64,7 @@ cdef class SharedWindow:
         self._memory = words
         self._repair = repair
         self._limit = limit
-        self._window = round(window * TICKS)
+        self._window = max(1, round(window * TICKS))
         self._capacity = capacity
         self.entry = 0
         self.key = key

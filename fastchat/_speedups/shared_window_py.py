@@ -2,9 +2,9 @@
 
 Hot path. A window is a ring of accepted stamps in shared words, and a word with the position of the
 next stamp. Stamps grow strictly along the ring, so the slot at that position holds the oldest one
-of all, or the newest when its writer has yet to move the position on, which anybody may do. To admit
-one more, its stamp is exchanged for the oldest one, if that is still there. This exchange is what
-counts it, so nobody waits for anybody, and a process that is killed has counted or has not.
+of all, or the newest when its writer has yet to move the position on, which anybody may do. One
+more is admitted by exchanging the oldest stamp, if it is still there, for the new one. This one
+step counts it: so nobody waits for anybody, and a process that is killed has counted or has not.
 
 An entry of the table is what a window needs: three words and one for each process. Whoever uses an
 entry holds it (``admission/table.py``), so that it stays what it is.
@@ -93,7 +93,7 @@ class SharedWindow:
         self._lock = lock
         self._repair = repair
         self._limit = limit
-        self._window = round(window * TICKS)
+        self._window = max(1, round(window * TICKS))
         self._capacity = capacity
         self.entry = 0
         self.key = key

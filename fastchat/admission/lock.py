@@ -4,16 +4,18 @@ import fcntl
 import os
 import time
 
-PATIENCE = 0.05  # seconds; whoever has it works for microseconds, unless the system lets it wait
+# Whoever has it works for microseconds, unless it has to wait for a processor, or is stopped.
+PATIENCE = 0.05  # seconds
 PAUSE = 20e-6  # seconds between two tries
 EAGER = 5  # tries without a pause
+ENOUGH = 500  # tries at least: this process may have had to wait for a processor itself
 
 
 class HostLock:
     """A record lock on a file in memory, inherited by all processes that are forked.
 
-    One process may acquire it several times over. Whoever could not get it within ``PATIENCE``
-    (its owner is frozen) tries only once from then on, until it gets it again.
+    One process may acquire it several times over. Whoever could not get it with patience (its owner
+    is frozen) tries only once from then on, until it gets it again.
     """
 
     def __init__(self) -> None:
@@ -56,7 +58,7 @@ class HostLock:
             if tries > EAGER:
                 now = time.monotonic()
                 give_up = give_up or now + PATIENCE
-                if now >= give_up:
+                if now >= give_up and tries > ENOUGH:
                     self._is_patient = False
                     return False
                 time.sleep(PAUSE)

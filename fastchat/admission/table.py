@@ -150,20 +150,24 @@ class WindowTable:
         """
         if not window.needs_room(now):
             return True
-        words, entry = self.words, window.entry
-        old = words[entry + RING]
-        size = 1 << (old >> SIZE_SHIFT)
-        new = self._take_ring((old >> SIZE_SHIFT) + 1)
-        if not new:
+        words = self.words
+        ring = words[window.entry + RING]
+        old, size = ring & INDEX, 1 << (ring >> SIZE_SHIFT)
+        larger = self._take_ring((ring >> SIZE_SHIFT) + 1)
+        if not larger:
             return False
+        new = larger & INDEX
         # Kept until the entry is given away: a process that was about to count in the old ring may
         # come to it at any time, and then finds it closed.
-        words[(new & INDEX) - 1] = old
+        words[new - 1] = ring
         tail = window.close()
-        for position in range(tail - size, tail):
-            stamp = words[(old & INDEX) + position % size] & ~CLOSED
-            words[(new & INDEX) + position % (2 * size)] = stamp
-        window.replace(new)
+        # All stamps keep their positions; those from ``middle`` on begin the old ring anew.
+        middle = tail - tail % size
+        for begin, end in ((tail - size, middle), (middle, tail)):
+            source, target = old + begin % size, new + begin % (2 * size)
+            words[target : target + end - begin] = words[source : source + end - begin]
+        words[new + (tail - size) % (2 * size)] &= ~CLOSED
+        window.replace(larger)
         return True
 
     def close(self) -> None:

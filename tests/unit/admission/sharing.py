@@ -1,4 +1,4 @@
-"""Processes that share a table, real ones and pretended ones, and what must be true of it always."""
+"""Processes that share a table, real and pretended ones, and what must be true of it always."""
 
 import os
 import signal
@@ -33,9 +33,9 @@ class Killed(BaseException):
 class DeadlyWords:
     """The words of a table; the process that stores in them dies before one of its stores."""
 
-    def __init__(self, words: memoryview, stores: int) -> None:
+    def __init__(self, words: memoryview) -> None:
         self._words = words
-        self.left = stores  # that are still made
+        self.left = 1 << 30  # stores that are still made
 
     def __getitem__(self, index):
         return self._words[index]
@@ -79,10 +79,10 @@ def stamps(table: WindowTable, entry: int) -> list[int]:
     """Return the stamps in a ring, oldest first."""
     ring, tail = table.words[entry + RING], table.words[entry + TAIL]
     start, size = ring & INDEX, 1 << (ring >> SIZE_SHIFT)
-    slots = [table.words[start + position % size] for position in range(tail - size, tail)]
+    slots = [table.words[start + n % size] & ~CLOSED for n in range(tail - size, tail)]
     if slots[0] > slots[-1]:
         slots.append(slots.pop(0))  # the position was not moved on
-    return [slot & ~CLOSED for slot in slots if slot]
+    return [slot for slot in slots if slot]
 
 
 def entries(table: WindowTable) -> dict[int, int]:
