@@ -260,7 +260,7 @@ def test_a_thousand_places_for_users_who_were_never_here(benchmark, table):
         ]
         for window in windows:
             refused += window.take(now) > 0.0
-            ledger.close_window(window)
+            ledger.close_window(window, now)
         return refused
 
     assert benchmark(begin) == 0

@@ -23,6 +23,7 @@ cdef extern from *:
         uint64_t* word, uint64_t found, uint64_t wanted
     ) noexcept nogil
 
+# As in shared_layout.
 cdef uint64_t TICKS = 1 << 20  # per second
 cdef int TURN_BITS = 12
 cdef uint64_t CLOSED = <uint64_t>1 << 63
@@ -150,6 +151,9 @@ cdef class SharedWindow:
         while True:
             ring = load(entry + RING)
             tail = load(entry + TAIL)
+            # A position of a later ring would be misread in this one.
+            if load(entry + RING) != ring:
+                continue
             place = self._slot(ring, tail)
             # In this order: when the second is newer, the position was right when it was read.
             oldest = load(place)

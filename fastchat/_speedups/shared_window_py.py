@@ -13,19 +13,7 @@ entry holds it (``admission/table.py``), so that it stays what it is.
 from collections.abc import Callable
 from typing import Protocol
 
-TICKS = 1 << 20  # per second: times are rounded down to these
-TURN_BITS = 12  # below the ticks of a stamp: tells stamps of one tick apart; the first has 1
-CLOSED = 1 << 63  # of the oldest stamp: the ring is being replaced by a larger one
-INDEX = (
-    1 << 56
-) - 1  # of a ring word: where its first slot is; above: binary logarithm of its size
-SIZE_SHIFT = 56
-
-# Words of an entry.
-RING = 0
-TAIL = 1  # position of the next stamp; the slot is that modulo the size
-WINDOW = 2  # ticks
-SEATS = 3  # the first of the words of the processes
+from .shared_layout import CLOSED, INDEX, RING, SIZE_SHIFT, TAIL, TICKS, TURN_BITS
 
 
 class Lock(Protocol):
@@ -184,6 +172,9 @@ class SharedWindow:
             return -1.0
         while True:
             ring, tail = words[entry + RING], words[entry + TAIL]
+            # A position of a later ring would be misread in this one.
+            if words[entry + RING] != ring:
+                continue
             oldest = self._slot(ring, tail)
             newest = self._slot(ring, tail - 1)
             if (oldest | newest) & CLOSED:

@@ -109,7 +109,7 @@ class ConnectionRules:
         for part in in_slices(self._requests):
             idle = [ip for ip in part if ip not in self._open and self._requests[ip].is_idle(now)]
             for remote_ip in idle:
-                self._ledger.close_window(self._requests.pop(remote_ip))
+                self._ledger.close_window(self._requests.pop(remote_ip), now)
             yield len(idle)
 
     def _request_window(self, remote_ip: str) -> Window:

@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, Protocol
 
 from fastchat._speedups import SharedWindow, SlidingWindow, admit_both, take_both
-from fastchat._speedups.shared_window_py import TICKS
+from fastchat._speedups.shared_layout import TICKS
 from fastchat.admission.table import WindowTable
 from fastchat.interfaces import Window
 
@@ -30,7 +30,7 @@ class Ledger(Protocol):
         A process has one at a time, and gives it to ``close_window`` at the end.
         """
 
-    def close_window(self, window: Window) -> None:
+    def close_window(self, window: Window, now: float) -> None:
         """Let a window go; what was counted in it is known until it has left the window."""
 
     def exclusive(self) -> AbstractContextManager[None]:
@@ -58,7 +58,7 @@ class OwnLedger:
         """Return a new window."""
         return SlidingWindow(limit, window, capacity)
 
-    def close_window(self, window: Window) -> None:
+    def close_window(self, window: Window, now: float) -> None:
         """Do nothing: it is forgotten with its owner."""
 
     def exclusive(self) -> AbstractContextManager[None]:
@@ -94,11 +94,11 @@ class SharedLedger:
         # It gets its entry when it is first asked: who is only connected costs none.
         return SharedWindow(table.words, table.lock, self._repair, key, limit, window, capacity)
 
-    def close_window(self, window: Any) -> None:
+    def close_window(self, window: Any, now: float) -> None:
         """Let a window go."""
         self._alone.pop(window.key, None)
         if window.entry:
-            self._table.release(window.entry, self._seat)
+            self._table.release(window.entry, self._seat, now)
             window.entry = 0
 
     @contextmanager

@@ -99,7 +99,7 @@ class Limits:
             gone = [user_id for user_id in idle if not is_here(user_id)]
             for user_id in gone:
                 for window in self._windows.pop(user_id):
-                    self._ledger.close_window(window)
+                    self._ledger.close_window(window, now)
             yield len(gone)
 
     def _is_idle(self, user_id: str, now: float) -> bool:

@@ -5,10 +5,10 @@ import os
 import time
 
 # Whoever has it works for microseconds, unless it has to wait for a processor, or is stopped.
-PATIENCE = 0.05  # seconds
+PATIENCE = 0.25  # seconds
 PAUSE = 20e-6  # seconds between two tries
 EAGER = 5  # tries without a pause
-ENOUGH = 500  # tries at least: this process may have had to wait for a processor itself
+ENOUGH = 1000  # tries at least: this process may have had to wait for a processor itself
 
 
 class HostLock:

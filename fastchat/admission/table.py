@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from hashlib import blake2b
 
 from fastchat._speedups import SharedWindow
-from fastchat._speedups.shared_window_py import (
+from fastchat._speedups.shared_layout import (
     CLOSED,
     INDEX,
     RING,
@@ -35,10 +35,11 @@ from fastchat.admission.lock import HostLock
 
 WAYS = 16  # entries of a bucket
 FIRST_RING = 3  # binary logarithm of the stamps in a new ring
+PER_CONNECTION = 16  # entries; a user and an address have three, and a bucket is rarely full then
 LEAST_ENTRIES = 1 << 14
-MOST_ENTRIES = 1 << 20
-LEAST_ARENA = 64 << 20  # bytes; the system gives memory only for what is written
-ARENA_PER_ENTRY = 256  # bytes
+MOST_ENTRIES = 1 << 22
+LEAST_ARENA = 256 << 20  # bytes; the system gives memory only for what is written
+ARENA_PER_ENTRY = 1024  # bytes
 MAP_NORESERVE = 0x4000  # of mmap(2), on Linux: what is never written is not set aside
 
 WORD = 8  # bytes
@@ -60,8 +61,7 @@ class WindowTable:
 
         Args:
             seats: Of the processes; a seat has one process at a time.
-            entries: At least how many keys there may be; in practice they all find a place while
-                no more than half of them are in use.
+            entries: Keys at most; while no more than a quarter are in use, all find a place.
             arena: Bytes for stamps.
         """
         self.seats = seats
@@ -81,8 +81,12 @@ class WindowTable:
 
     @classmethod
     def for_host(cls, seats: int, workers: int, max_connections: int) -> "WindowTable":
-        """Make one that has room for the users and addresses of full workers, and for others."""
-        wanted = 8 * workers * max_connections
+        """Make one that has room for the users and addresses of full workers, and for others.
+
+        Raises:
+            OSError: the system has no memory for it.
+        """
+        wanted = PER_CONNECTION * workers * max_connections
         entries = min(max(wanted, LEAST_ENTRIES), MOST_ENTRIES)
         return cls(seats, entries, max(LEAST_ARENA, entries * ARENA_PER_ENTRY))
 
@@ -127,9 +131,24 @@ class WindowTable:
         self.set_connections(entry, seat, 0)
         return entry
 
-    def release(self, entry: int, seat: int) -> None:
-        """Keep an entry no more; its stamps stay until they have left the window."""
-        self.words[entry + SEATS + seat] = 0
+    def release(self, entry: int, seat: int, now: float) -> None:
+        """Keep an entry no more; its stamps stay until they have left the window.
+
+        What has more than a first ring gives that back when nobody else needs it.
+        """
+        words = self.words
+        index = (entry - self._entries) // self._stride
+        key = words[self._keys + index]
+        has_much = words[entry + RING] >> SIZE_SHIFT > FIRST_RING
+        words[entry + SEATS + seat] = 0
+        if has_much and self.lock.acquire():
+            try:
+                # Another process may have given the place away already.
+                if words[self._keys + index] == key and self._is_unused(entry, int(now * TICKS)):
+                    words[self._keys + index] = 0
+                    self._give_rings(entry)
+            finally:
+                self.lock.release()
 
     def set_connections(self, entry: int, seat: int, connections: int) -> None:
         """Say how many connections a process has that holds the entry."""
@@ -180,7 +199,7 @@ class WindowTable:
             return first + keys.index(0)
         for index in range(first, first + WAYS):
             entry = self._entry(index)
-            if self._is_idle(entry, ticks) and not any(self._living(entry)):
+            if self._is_unused(entry, ticks):
                 self.words[self._keys + index] = 0
                 return index
         return None
@@ -188,12 +207,7 @@ class WindowTable:
     def _prepare(self, entry: int, window: int) -> bool:
         """Make an entry without a key one of an empty window."""
         words = self.words
-        ring = words[entry + RING]
-        words[entry + RING] = 0
-        while ring:
-            before = words[(ring & INDEX) - 1]
-            self._give_ring(ring)
-            ring = before
+        self._give_rings(entry)
         ring = self._take_ring(FIRST_RING)
         if not ring:
             return False
@@ -217,13 +231,21 @@ class WindowTable:
             words[BUMP] = start + size
         return start | size_bits << SIZE_SHIFT
 
-    def _give_ring(self, ring: int) -> None:
-        start, size_bits = ring & INDEX, ring >> SIZE_SHIFT
-        self.words[start - 1] = self.words[FREE + size_bits]
-        self.words[FREE + size_bits] = start
+    def _give_rings(self, entry: int) -> None:
+        """Give back the rings of an entry without a key."""
+        words = self.words
+        ring = words[entry + RING]
+        words[entry + RING] = 0
+        while ring:
+            start, size_bits = ring & INDEX, ring >> SIZE_SHIFT
+            ring = words[start - 1]
+            words[start - 1] = words[FREE + size_bits]
+            words[FREE + size_bits] = start
 
-    def _is_idle(self, entry: int, ticks: int) -> bool:
-        """Whether every stamp has left the window."""
+    def _is_unused(self, entry: int, ticks: int) -> bool:
+        """Whether no process holds an entry, and every stamp has left the window."""
+        if any(self._living(entry)):
+            return False
         words = self.words
         ring, tail = words[entry + RING], words[entry + TAIL]
         start, mask = ring & INDEX, (1 << (ring >> SIZE_SHIFT)) - 1

@@ -134,11 +134,21 @@ class Supervisor:
         seats = 1 + count + 1
         table = None
         if count > 1:
-            table = WindowTable.for_host(seats, count, self._config.max_connections)
+            table = self._make_table(seats)
         self._host = Host(sockets=self._open_port(count), board=Board(seats), table=table)
         self._registrar = Registrar(self._host.board, count)
         self._free_seats = list(range(1, seats))
         self._slots = [Slot(number, self._start, Backoff()) for number in range(1, count + 1)]
+
+    def _make_table(self, seats: int) -> WindowTable:
+        workers, connections = self._config.web_concurrency, self._config.max_connections
+        try:
+            return WindowTable.for_host(seats, workers, connections)
+        except OSError as error:
+            raise StartError(
+                f"WEB_CONCURRENCY={workers}, MAX_CONNECTIONS={connections}: no memory to share"
+                f" limits in: {error.strerror}"
+            ) from None
 
     def _open_port(self, count: int) -> tuple[socket.socket, ...]:
         host, port = self._config.host, self._config.port

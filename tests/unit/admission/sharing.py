@@ -6,7 +6,7 @@ import sys
 import traceback
 from collections.abc import Callable
 
-from fastchat._speedups.shared_window_py import CLOSED, INDEX, RING, SIZE_SHIFT, TAIL
+from fastchat._speedups.shared_layout import CLOSED, INDEX, RING, SIZE_SHIFT, TAIL
 from fastchat.admission.ledger import SharedLedger
 from fastchat.admission.table import BUMP, CLASSES, FREE, WAYS, WindowTable
 
