@@ -104,7 +104,7 @@ class SharedWindow:
         """
         limit = self._allowed(limit)
         while True:
-            found = self._try(int(now * TICKS), limit, is_counted=False)
+            found = self._try_locked(now, limit, is_counted=False)
             if found >= 0.0:
                 return found
             other = self._repair(self, now)
@@ -119,12 +119,7 @@ class SharedWindow:
         """
         limit = self._allowed(limit)
         while True:
-            found = -1.0
-            if self._lock.acquire():
-                try:
-                    found = self._try(int(now * TICKS), limit, is_counted=True)
-                finally:
-                    self._lock.release()
+            found = self._try_locked(now, limit, is_counted=True)
             if found >= 0.0:
                 return found
             other = self._repair(self, now)
@@ -148,22 +143,30 @@ class SharedWindow:
     def close(self) -> int:
         """Have no process count anything in this ring any more; return the position of the next.
 
-        Only for who has the lock. Closing again changes nothing.
+        Only for who has the lock of the table. Closing again changes nothing.
         """
-        words = self._words
+        words, entry = self._words, self.entry
         while True:
-            ring, tail = words[self.entry + RING], words[self.entry + TAIL]
+            ring, tail = words[entry + RING], words[entry + TAIL]
             oldest = self._slot(ring, tail)
             if oldest & CLOSED:
                 return tail
             if oldest > self._slot(ring, tail - 1):
-                words[self.entry + TAIL] = tail + 1
-                continue
-            words[_place(ring, tail)] = oldest | CLOSED
+                self._exchange(entry + TAIL, tail, tail + 1)
+            else:
+                self._exchange(_place(ring, tail), oldest, oldest | CLOSED)
 
     def replace(self, ring: int) -> None:
         """Use another ring, whose word this is, from now on; only for who closed the one before."""
         self._words[self.entry + RING] = ring
+
+    def _try_locked(self, now: float, limit: int, *, is_counted: bool) -> float:
+        if not self._lock.acquire():
+            return -1.0
+        try:
+            return self._try(int(now * TICKS), limit, is_counted=is_counted)
+        finally:
+            self._lock.release()
 
     def _try(self, ticks: int, limit: int, *, is_counted: bool) -> float:
         """Do what ``take`` or ``wait`` does; -1.0 when only ``repair`` helps."""
@@ -175,29 +178,37 @@ class SharedWindow:
             # A position of a later ring would be misread in this one.
             if words[entry + RING] != ring:
                 continue
-            oldest = self._slot(ring, tail)
+            place = _place(ring, tail)
+            # Slots only grow: when the second is newer, the position is right while the first stays.
+            oldest = words[place]
             newest = self._slot(ring, tail - 1)
             if (oldest | newest) & CLOSED:
                 return -1.0
             if oldest > newest:
                 # Its writer has yet to move the position on, or was killed before.
-                if not is_counted:
-                    newest, tail = oldest, tail + 1
-                    oldest = self._slot(ring, tail)
-                else:
-                    words[entry + TAIL] = tail + 1
-                    continue
+                self._exchange(entry + TAIL, tail, tail + 1)
+                continue
             if limit <= 1 << (ring >> SIZE_SHIFT):
-                counted = self._slot(ring, tail - limit) & ~CLOSED
-                if self._counts(counted, ticks):
+                counted = self._slot(ring, tail - limit)
+                if self._counts(counted & ~CLOSED, ticks):
+                    if words[place] != oldest:
+                        continue
                     return (self._window - ticks + (counted >> TURN_BITS)) / TICKS
             if not is_counted:
                 return 0.0
             if self._is_full(ring, oldest, ticks):
                 return -1.0
-            words[_place(ring, tail)] = max(ticks << TURN_BITS | 1, newest + 1)
-            words[entry + TAIL] = tail + 1
-            return 0.0
+            # Fails when another process was faster. A value never comes back to a slot.
+            if self._exchange(place, oldest, max(ticks << TURN_BITS | 1, newest + 1)):
+                self._exchange(entry + TAIL, tail, tail + 1)
+                return 0.0
+
+    def _exchange(self, place: int, found: int, wanted: int) -> bool:
+        """Store a word if it is still what was found; the lock makes this one step."""
+        if self._words[place] != found:
+            return False
+        self._words[place] = wanted
+        return True
 
     def _is_full(self, ring: int, oldest: int, ticks: int) -> bool:
         return 1 << (ring >> SIZE_SHIFT) < self._capacity and self._counts(oldest, ticks)
