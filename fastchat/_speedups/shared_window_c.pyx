@@ -155,7 +155,7 @@ cdef class SharedWindow:
             if load(entry + RING) != ring:
                 continue
             place = self._slot(ring, tail)
-            # Slots only grow: when the second is newer, the position is right while the first stays.
+            # Slots only grow: if the second is newer, the position is right while the first stays.
             oldest = load(place)
             newest = load(self._slot(ring, tail - 1))
             if (oldest | newest) & CLOSED:

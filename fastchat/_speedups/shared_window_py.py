@@ -179,7 +179,7 @@ class SharedWindow:
             if words[entry + RING] != ring:
                 continue
             place = _place(ring, tail)
-            # Slots only grow: when the second is newer, the position is right while the first stays.
+            # Slots only grow: if the second is newer, the position is right while the first stays.
             oldest = words[place]
             newest = self._slot(ring, tail - 1)
             if (oldest | newest) & CLOSED:
