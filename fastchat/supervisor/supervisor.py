@@ -3,6 +3,7 @@
 import gc
 import logging
 import os
+import secrets
 import signal
 import socket
 import time
@@ -132,10 +133,12 @@ class Supervisor:
         count = self._config.web_concurrency
         # One more than there are workers: one takes over from another in a rolling restart.
         seats = 1 + count + 1
-        table = None
-        if count > 1:
-            table = self._make_table(seats)
-        self._host = Host(sockets=self._open_port(count), board=Board(seats), table=table)
+        self._host = Host(
+            sockets=self._open_port(count),
+            board=Board(seats),
+            table=self._make_table(seats) if count > 1 else None,
+            bus=secrets.token_hex(8),
+        )
         self._registrar = Registrar(self._host.board, count)
         self._free_seats = list(range(1, seats))
         self._slots = [Slot(number, self._start, Backoff()) for number in range(1, count + 1)]
