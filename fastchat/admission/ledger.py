@@ -98,7 +98,7 @@ class SharedLedger:
         """Let a window go."""
         self._alone.pop(window.key, None)
         if window.entry:
-            self._table.release(window.entry, self._seat, now)
+            self._table.release(window.key, window.entry, self._seat, now)
             window.entry = 0
 
     @contextmanager

@@ -1,8 +1,8 @@
 """What the workers of a host share to count together: made before they are forked.
 
-Words of 64 bits in a shared mapping: keys, in buckets; an entry for each key; and an arena of rings
-with the stamps of windows. Only who has the lock adds keys, takes entries away or replaces rings.
-What is asked for each message (``SharedWindow``) needs no lock.
+Words of 64 bits in a shared mapping: keys, in buckets, and an arena with an entry for each key and
+rings with the stamps of windows. Only who has the lock adds keys, takes entries away or replaces
+rings. What is asked for each message (``SharedWindow``) needs no lock.
 
 A process may be killed at any store. So each change is made where nobody looks, and one last store
 makes it count: what was only begun is then nothing, or a ring that nobody finds again. An entry has
@@ -33,7 +33,8 @@ from fastchat._speedups.shared_layout import (
 )
 from fastchat.admission.lock import HostLock
 
-WAYS = 16  # entries of a bucket
+WAYS = 16  # keys of a bucket
+FEW = 4  # keys in a bucket from which on places of others are used again
 FIRST_RING = 3  # binary logarithm of the stamps in a new ring
 PER_CONNECTION = 16  # entries; a user and an address have three, and a bucket is rarely full then
 LEAST_ENTRIES = 1 << 14
@@ -62,7 +63,7 @@ class WindowTable:
         Args:
             seats: Of the processes; a seat has one process at a time.
             entries: Keys at most; while no more than a quarter are in use, all find a place.
-            arena: Bytes for stamps.
+            arena: Bytes for entries and stamps.
         """
         self.seats = seats
         self.lock = HostLock()
@@ -71,8 +72,8 @@ class WindowTable:
         self._stride = _round_up(SEATS + seats)
         self._runs = _round_up(CLASSES)
         self._keys = self._runs + _round_up(seats)
-        self._entries = self._keys + self._buckets * WAYS
-        self._arena = self._entries + self._buckets * WAYS * self._stride
+        self._places = self._keys + self._buckets * WAYS  # where the entry of each key is
+        self._arena = _round_up(self._places + self._buckets * WAYS)
         self._end = self._arena + arena // WORD
         flags = mmap.MAP_SHARED | mmap.MAP_ANONYMOUS | MAP_NORESERVE
         self._memory = mmap.mmap(-1, self._end * WORD, flags=flags)
@@ -116,35 +117,35 @@ class WindowTable:
         Returns:
             Where the entry begins; 0 when there is no room.
         """
-        first = key % self._buckets * WAYS
-        keys = self.words[self._keys + first : self._keys + first + WAYS].tolist()
+        first, keys = self._bucket(key)
         if key in keys:
             entry = self._entry(first + keys.index(key))
         else:
             index = self._find_room(first, keys, int(now * TICKS))
             if index is None:
                 return 0
-            entry = self._entry(index)
-            if not self._prepare(entry, window):
+            entry = self._entry(index) or self._make_entry(index)
+            if not entry or not self._prepare(entry, window):
                 return 0
             self.words[self._keys + index] = key
         self.set_connections(entry, seat, 0)
         return entry
 
-    def release(self, entry: int, seat: int, now: float) -> None:
+    def release(self, key: int, entry: int, seat: int, now: float) -> None:
         """Keep an entry no more; its stamps stay until they have left the window.
 
         What has more than a first ring gives that back when nobody else needs it.
         """
         words = self.words
-        index = (entry - self._entries) // self._stride
-        key = words[self._keys + index]
         has_much = words[entry + RING] >> SIZE_SHIFT > FIRST_RING
         words[entry + SEATS + seat] = 0
         if has_much and self.lock.acquire():
             try:
+                first, keys = self._bucket(key)
+                index = first + keys.index(key) if key in keys else -1
                 # Another process may have given the place away already.
-                if words[self._keys + index] == key and self._is_unused(entry, int(now * TICKS)):
+                is_there = index >= 0 and self._entry(index) == entry
+                if is_there and self._is_unused(entry, int(now * TICKS)):
                     words[self._keys + index] = 0
                     self._give_rings(entry)
             finally:
@@ -193,16 +194,30 @@ class WindowTable:
         """Give the lock's file back."""
         self.lock.close()
 
+    def _bucket(self, key: int) -> tuple[int, list[int]]:
+        """Return the number of the first key of a bucket, and all that are in it."""
+        first = key % self._buckets * WAYS
+        return first, self.words[self._keys + first : self._keys + first + WAYS].tolist()
+
     def _find_room(self, first: int, keys: list[int], ticks: int) -> int | None:
-        """Return which entry of a bucket is free, or make one free that nobody needs."""
-        if 0 in keys:
-            return first + keys.index(0)
-        for index in range(first, first + WAYS):
-            entry = self._entry(index)
-            if self._is_unused(entry, ticks):
-                self.words[self._keys + index] = 0
-                return index
-        return None
+        """Return which place of a bucket is free, or make one free that nobody needs."""
+        free = keys.index(0) if 0 in keys else WAYS
+        if free >= FEW:
+            # Memory that was used is used again before any that was not.
+            for index in range(first, first + free):
+                if self._is_unused(self._entry(index), ticks):
+                    self.words[self._keys + index] = 0
+                    return index
+        return first + free if free < WAYS else None
+
+    def _make_entry(self, index: int) -> int:
+        """Return a new entry, which a place of a bucket has from now on; 0: no memory is left."""
+        entry = _round_up(self.words[BUMP])
+        if entry + self._stride > self._end:
+            return 0
+        self.words[BUMP] = entry + self._stride
+        self.words[self._places + index] = entry
+        return entry
 
     def _prepare(self, entry: int, window: int) -> bool:
         """Make an entry without a key one of an empty window."""
@@ -261,7 +276,7 @@ class WindowTable:
         )
 
     def _entry(self, index: int) -> int:
-        return self._entries + index * self._stride
+        return self.words[self._places + index]
 
 
 def _round_up(words: int) -> int:

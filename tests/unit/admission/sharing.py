@@ -87,7 +87,7 @@ def stamps(table: WindowTable, entry: int) -> list[int]:
 
 def entries(table: WindowTable) -> dict[int, int]:
     """Return where the entry of each key is; a key has one, in its own bucket."""
-    keys = table.words[table._keys : table._entries].tolist()
+    keys = table.words[table._keys : table._places].tolist()
     found = {key: table._entry(index) for index, key in enumerate(keys) if key}
     assert len(found) == sum(map(bool, keys))
     for index, key in enumerate(keys):
@@ -99,8 +99,13 @@ def assert_sound(table: WindowTable) -> None:
     """Check that no ring is in two places, and that each holds its stamps in order."""
     words = table.words
     rings = []
+    taken = []
     for index in range(table._buckets * WAYS):
-        ring = words[table._entry(index) + RING]
+        entry = table._entry(index)
+        if not entry:
+            continue
+        taken.append((entry, entry + table._stride))
+        ring = words[entry + RING]
         while ring:
             rings.append(ring)
             ring = words[(ring & INDEX) - 1]
@@ -110,13 +115,14 @@ def assert_sound(table: WindowTable) -> None:
             rings.append(start | size_bits << SIZE_SHIFT)
             start = words[start - 1]
             assert len(rings) <= table._end
-    end = table._arena
-    for ring in sorted(rings, key=lambda ring: ring & INDEX):
-        start, size = ring & INDEX, 1 << (ring >> SIZE_SHIFT)
-        assert end < start
-        end = start + size
-        assert end <= words[BUMP]
-    assert words[BUMP] <= table._end
+    for ring in rings:
+        start = ring & INDEX
+        taken.append((start - 1, start + (1 << (ring >> SIZE_SHIFT))))
+    known = table._arena
+    for start, end in sorted(taken):
+        assert known <= start
+        known = end
+    assert known <= words[BUMP] <= table._end
     for entry in entries(table).values():
         found = stamps(table, entry)
         assert found == sorted(set(found))

@@ -131,7 +131,7 @@ def test_large_ring_is_given_back_by_the_last_who_lets_go_when_it_is_idle(table,
 
 
 def test_without_memory_for_a_larger_ring_a_worker_decides_alone(twin):
-    table = WindowTable(seats=2, entries=WAYS, arena=256)
+    table = WindowTable(seats=2, entries=WAYS, arena=320)
     ledger = TwinLedger(twin, table, seat=1, run=1)
     window = ledger.open_window("test", "alice", 20, LENGTH)
     assert [window.take(0.0) for _ in range(8)] == [0.0] * 8
