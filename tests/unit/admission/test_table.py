@@ -3,7 +3,7 @@
 import pytest
 
 from fastchat._speedups import shared_window_c, shared_window_py
-from fastchat._speedups.shared_layout import TAIL, TICKS, TURN_BITS
+from fastchat._speedups.shared_layout import SEATS, TAIL, TICKS, TURN_BITS
 from fastchat.admission.table import LEAST_ENTRIES, MOST_ENTRIES, WAYS, WindowTable
 from tests.unit.admission.sharing import (
     SMALL,
@@ -128,6 +128,27 @@ def test_large_ring_is_given_back_by_the_last_who_lets_go_when_it_is_idle(table,
         assert windows[0].take(61.0) == 0.0
     ledger.close_window(windows[0], 120.0)
     assert len(entries(table)) == 1
+
+
+def test_name_that_got_another_place_keeps_it_when_the_first_one_is_let_go(table, ledger, other):
+    windows = fill(other)
+    mine = ledger.open_window("test", "name 0", LIMIT, LENGTH)
+    assert mine.take(0.0) == 0.0
+    # As a process leaves it that is stopped in the middle of letting go.
+    table.words[mine.entry + SEATS + 1] = 0
+    for window in windows:
+        other.close_window(window, 0.0)
+    new = other.open_window("test", "new", LIMIT, LENGTH)
+    again = other.open_window("test", "name 0", LIMIT, LENGTH)
+    for _ in range(20):
+        assert new.take(100.0) == 0.0
+        assert again.take(100.0) == 0.0
+    assert mine.entry == new.entry != again.entry
+    other.close_window(new, 100.0)
+    other.close_window(again, 100.0)
+    known = entries(table)
+    ledger.close_window(mine, 300.0)
+    assert entries(table) == known
 
 
 def test_without_memory_for_a_larger_ring_a_worker_decides_alone(twin):
