@@ -446,11 +446,7 @@ class Server:
         self.metrics = Metrics(self.census, compiled=COMPILED, version=__version__)
         health = Health(self.metrics, max_connections=config.max_connections)
         pages = api.make_routes(
-            self.authentication,
-            self.conversation_list,
-            self.pictures,
-            self.users,
-            self.encoder,
+            self.authentication, self.conversation_list, self.pictures, self.users, self.encoder
         )
         demo = page.make_routes(config.demo_secret) if config.demo_page else {}
         http = HttpServer(

@@ -20,12 +20,15 @@ export declare class Client {
     private run;
     private onlineSince;
     private floor;
+    private isSpread;
+    private held;
     private sessionToken;
     private sessionEnd;
     private isCatchingUp;
     private retryTimer;
     private refreshTimer;
     private gapTimer;
+    private get hasSession();
     /** What the client is doing; each change is a `state` event. */
     get state(): State;
     /** Messages that are not known to be stored, the oldest first. */
@@ -52,9 +55,12 @@ export declare class Client {
     /** Replace the token of the live session before it ends. */
     private scheduleRefresh;
     private catchUp;
+    /** Tell of what came meanwhile, where the answer did not have it. */
+    private tellHeld;
     private catchUpIn;
     private takeOver;
     private receive;
+    private tell;
     private ask;
     private transmit;
     private end;

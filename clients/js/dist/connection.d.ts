@@ -8,7 +8,7 @@ export interface Hooks {
 export declare class Connection {
     private readonly socket;
     private readonly hooks;
-    private readonly silence;
+    private readonly heartbeat;
     private readonly patience;
     private timer;
     private heardAt;
@@ -17,16 +17,17 @@ export declare class Connection {
     /**
      * Take a socket that connects.
      *
-     * `silence`: milliseconds without a frame after which the server is asked for one;
-     * `patience`: how long the answer, or the handshake, may take.
+     * `heartbeat`: milliseconds between questions for a sign of life; `patience`: how long the
+     * answer, or the handshake, may take.
      */
-    constructor(socket: WebSocket, hooks: Hooks, silence: number, patience: number);
+    constructor(socket: WebSocket, hooks: Hooks, heartbeat: number, patience: number);
     send(text: string): void;
     /** Ask the server for a sign of life now. */
     probe(): void;
     /** Give the connection up without waiting for the other side. */
     drop(reason: string, code?: number): void;
-    private hear;
+    /** The answer is there. */
+    hearPong(): void;
     private watch;
     private check;
     private end;

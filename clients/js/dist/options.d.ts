@@ -17,8 +17,8 @@ export interface Options {
     firstPause?: number;
     /** The longest pause; 30 000. */
     longestPause?: number;
-    /** Silence after which the server is asked for a sign of life; 25 000. */
-    silence?: number;
+    /** How often the server is asked for a sign of life; 20 000. */
+    heartbeat?: number;
     /** How long a handshake, an answer, or a sign of life may take; 10 000. */
     patience?: number;
     /** Opens a socket; `new WebSocket(url)`. */
@@ -26,18 +26,20 @@ export interface Options {
 }
 /** What the client is doing. */
 export type State = 
-/** Nothing: it was not told to connect, or told to close. */
+/** Nothing: it was not told to connect yet. */
 {
     name: "idle";
 }
-/** It fetches a token, opens a socket, logs in. */
+/** It fetches a token and opens a socket. */
  | {
     name: "connecting";
     attempt: number;
+} | {
+    name: "authenticating";
 }
 /** It is logged in, and asks what it missed. Commands are answered already. */
  | {
-    name: "catching-up";
+    name: "syncing";
 } | {
     name: "online";
 }
@@ -49,9 +51,9 @@ export type State =
     code: number;
     reason: string;
 }
-/** It gave up: the same again would fail again. `connect` tries all the same. */
+/** It was closed, or gave up: the same again would fail again. `connect` tries all the same. */
  | {
-    name: "stopped";
+    name: "closed";
     code: number;
     reason: string;
 };
@@ -81,7 +83,7 @@ export declare const DEFAULTS: {
     maxOutbox: number;
     firstPause: number;
     longestPause: number;
-    silence: number;
+    heartbeat: number;
     patience: number;
     createSocket: (url: string) => WebSocket;
 };

@@ -12,6 +12,8 @@ export declare class Positions {
     get hasGaps(): boolean;
     /** Whether the client has had something of a conversation before. */
     knows(conversationId: string): boolean;
+    /** Whether an event is a change that is not known yet. */
+    isAhead(event: object): boolean;
     /** Take note of an event; return whether it is behind a gap. */
     note(event: object): boolean;
     /** Take over what the server said of a conversation. */

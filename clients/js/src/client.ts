@@ -14,9 +14,10 @@ import { Tokens, refreshIn } from "./tokens.js";
 
 type Timer = ReturnType<typeof setTimeout>;
 
+const WITHOUT_CONNECTION = new Set(["idle", "waiting", "closed"]);
 const SENDS = new Set(["send_private_message", "send_group_message", "send_announcement"]);
 const GAP_PATIENCE = 1000; // milliseconds that a missing change may be late
-const STABLE = 5000; // milliseconds online after which pauses begin small again
+const STABLE = 30_000; // milliseconds online after which pauses begin small again
 const LOST = new ChatError("CONNECTION_LOST", "The connection ended before the answer came.");
 
 /** Make a client; it does nothing before `connect`. */
@@ -44,6 +45,8 @@ export class Client {
   private run = 0; // counts calls of `connect` and `close`, and sockets: what is older is ignored
   private onlineSince = 0;
   private floor = 0; // milliseconds that the server asked to wait
+  private isSpread = false; // it asked each client for a time of its own
+  private held: AnyEvent[] = []; // changes that came while it caught up
   private sessionToken: string | undefined;
   private sessionEnd: AuthError | undefined;
   private isCatchingUp = false;
@@ -61,6 +64,10 @@ export class Client {
     this.requests = new Requests(patience, () => this.connection?.probe());
     this.outbox = new Outbox(maxOutbox, (command) => this.ask(command));
     this.backoff = new Backoff(firstPause, longestPause);
+  }
+
+  private get hasSession(): boolean {
+    return this.current.name === "syncing" || this.current.name === "online";
   }
 
   /** What the client is doing; each change is a `state` event. */
@@ -88,9 +95,9 @@ export class Client {
 
   /** Connect and stay connected; where it waits for the next try, try now. */
   connect(): void {
-    if (["connecting", "catching-up", "online"].includes(this.current.name)) return;
+    if (!WITHOUT_CONNECTION.has(this.current.name)) return;
     if (this.current.name !== "waiting") this.listenToBrowser(true);
-    if (this.current.name === "stopped") this.backoff.reset();
+    if (this.current.name === "closed") this.backoff.reset();
     void this.open();
   }
 
@@ -106,7 +113,7 @@ export class Client {
     this.connection = undefined;
     connection?.drop("closed", 1000);
     this.backoff.reset();
-    this.change({ name: "idle" });
+    this.change({ name: "closed", code: 1000, reason: "The client was closed." });
   }
 
   /**
@@ -126,7 +133,7 @@ export class Client {
       const outgoing = { ...command, clientMessageId } as Outgoing;
       return this.outbox.add(outgoing) as Promise<unknown> as Promise<Replies[Type]>;
     }
-    if (!["catching-up", "online"].includes(this.current.name)) {
+    if (!this.hasSession) {
       return Promise.reject(new ChatError("NOT_CONNECTED", "There is no session."));
     }
     if (type === "typing") {
@@ -142,6 +149,7 @@ export class Client {
     const run = ++this.run;
     this.clearTimers();
     this.floor = 0;
+    this.isSpread = false;
     this.change({ name: "connecting", attempt: this.backoff.attempt });
     try {
       await this.tokens.get();
@@ -153,14 +161,15 @@ export class Client {
         onText: (text: string) => this.receive(text),
         onEnd: (code: number, reason: string) => this.end(run, code, reason),
       };
-      const { silence, patience } = this.options;
-      this.connection = new Connection(socket, hooks, silence, patience);
+      const { heartbeat, patience } = this.options;
+      this.connection = new Connection(socket, hooks, heartbeat, patience);
     } catch (error) {
       if (run === this.run) this.retry(0, String((error as Error)?.message ?? error), false);
     }
   }
 
   private async logIn(run: number): Promise<void> {
+    this.change({ name: "authenticating" });
     let token = await this.tokens.get();
     for (const isLast of [false, true]) {
       try {
@@ -194,7 +203,7 @@ export class Client {
 
   private begin(run: number, token: string): void {
     this.scheduleRefresh(run, token);
-    this.change({ name: "catching-up" });
+    this.change({ name: "syncing" });
     this.outbox.open();
     void this.catchUp(run);
   }
@@ -243,12 +252,21 @@ export class Client {
       return this.catchUpIn(run, isUnread ? 0 : (error.retryAfter ?? 1) * 1000);
     } finally {
       this.isCatchingUp = false;
+      this.tellHeld(run);
     }
-    if (this.current.name === "catching-up") {
+    if (this.current.name === "syncing") {
       this.onlineSince = Date.now();
       this.change({ name: "online" });
     }
     if (this.known.hasGaps) this.catchUpIn(run, GAP_PATIENCE);
+  }
+
+  /** Tell of what came meanwhile, where the answer did not have it. */
+  private tellHeld(run: number): void {
+    const held = this.held.splice(0);
+    if (run !== this.run) return; // it comes by the next catching up
+    const fresh = held.filter((event) => this.known.isAhead(event)); // two may be of one change
+    for (const event of fresh) this.tell(event);
   }
 
   private catchUpIn(run: number, time: number): void {
@@ -279,15 +297,21 @@ export class Client {
     const event = JSON.parse(text) as AnyEvent;
     if (event.type === "server_draining") {
       this.floor = (event as unknown as ServerDraining).retryAfter * 1000;
+      this.isSpread = true;
     } else if (event.type === "auth_error" && event.requestId === undefined) {
       this.sessionEnd = event as unknown as AuthError;
-    } else if (event.type === "error" && this.current.name === "connecting") {
+    } else if (event.type === "error" && !this.hasSession) {
       this.floor = ((event as { retryAfter?: number }).retryAfter ?? 0) * 1000;
-    } else if (this.known.note(event) && !this.isCatchingUp) {
-      this.catchUpIn(this.run, GAP_PATIENCE);
     }
-    this.emitter.emit(event.type as keyof ClientEvents, event as never);
+    if (event.type === "pong") this.connection?.hearPong();
+    if (this.isCatchingUp && this.known.isAhead(event)) this.held.push(event);
+    else this.tell(event);
     this.requests.settle(event);
+  }
+
+  private tell(event: AnyEvent): void {
+    if (this.known.note(event)) this.catchUpIn(this.run, GAP_PATIENCE);
+    this.emitter.emit(event.type as keyof ClientEvents, event as never);
   }
 
   // What goes
@@ -321,7 +345,7 @@ export class Client {
     if (this.onlineSince && Date.now() - this.onlineSince >= STABLE) this.backoff.reset();
     this.leave();
     const attempt = this.backoff.attempt;
-    const pause = this.floor + this.backoff.next(atOnce);
+    const pause = this.floor + (this.isSpread ? 0 : this.backoff.next(atOnce));
     this.retryTimer = setTimeout(() => void this.open(), pause);
     this.change({ name: "waiting", attempt, retryAt: Date.now() + pause, code, reason });
   }
@@ -329,7 +353,7 @@ export class Client {
   private stop(code: number, reason: string): void {
     this.leave();
     this.listenToBrowser(false);
-    this.change({ name: "stopped", code, reason });
+    this.change({ name: "closed", code, reason });
   }
 
   private leave(): void {

@@ -1,7 +1,8 @@
-// One socket, and the watch over it: a peer that says nothing is asked, and given up when it stays
-// silent, long before the network would say so.
+// One socket, and the watch over it: the server is asked for a sign of life again and again, and
+// given up when it owes one, long before the network would say so.
 
 const LOST = 1006; // RFC 6455, section 7.4.1
+const MOST_PATIENCE = 3; // times the patience, while other frames come before the answer
 
 /** What the owner of a connection wants to know. */
 export interface Hooks {
@@ -14,29 +15,28 @@ export interface Hooks {
 export class Connection {
   private timer: ReturnType<typeof setTimeout> | undefined;
   private heardAt = Date.now();
-  private askedAt = 0; // 0: nothing was asked since something came
+  private askedAt = 0; // 0: no answer is owed
   private isOver = false;
 
   /**
    * Take a socket that connects.
    *
-   * `silence`: milliseconds without a frame after which the server is asked for one;
-   * `patience`: how long the answer, or the handshake, may take.
+   * `heartbeat`: milliseconds between questions for a sign of life; `patience`: how long the
+   * answer, or the handshake, may take.
    */
   constructor(
     private readonly socket: WebSocket,
     private readonly hooks: Hooks,
-    private readonly silence: number,
+    private readonly heartbeat: number,
     private readonly patience: number,
   ) {
     this.timer = setTimeout(() => this.drop("no handshake in time"), patience);
     socket.onopen = () => {
-      this.hear();
-      this.watch(silence);
+      this.watch(heartbeat);
       hooks.onOpen();
     };
     socket.onmessage = ({ data }) => {
-      this.hear();
+      this.heardAt = Date.now();
       hooks.onText(String(data));
     };
     socket.onclose = ({ code, reason }) => this.end(code, reason);
@@ -62,9 +62,11 @@ export class Connection {
     this.end(code, reason);
   }
 
-  private hear(): void {
-    this.heardAt = Date.now();
+  /** The answer is there. */
+  hearPong(): void {
+    if (!this.askedAt) return;
     this.askedAt = 0;
+    this.watch(this.heartbeat);
   }
 
   private watch(time: number): void {
@@ -73,10 +75,15 @@ export class Connection {
   }
 
   private check(): void {
-    const silent = Date.now() - this.heardAt;
-    if (this.askedAt) this.drop("the server is silent");
-    else if (silent >= this.silence) this.probe();
-    else this.watch(this.silence - silent);
+    if (!this.askedAt) return this.probe();
+    // What was on the way before the answer may take its time on a slow line, within bounds.
+    const now = Date.now();
+    const left = Math.min(
+      Math.max(this.heardAt, this.askedAt) + this.patience - now,
+      this.askedAt + MOST_PATIENCE * this.patience - now,
+    );
+    if (left > 0) this.watch(left);
+    else this.drop("the server is silent");
   }
 
   private end(code: number, reason: string): void {

@@ -20,8 +20,8 @@ export interface Options {
   firstPause?: number;
   /** The longest pause; 30 000. */
   longestPause?: number;
-  /** Silence after which the server is asked for a sign of life; 25 000. */
-  silence?: number;
+  /** How often the server is asked for a sign of life; 20 000. */
+  heartbeat?: number;
   /** How long a handshake, an answer, or a sign of life may take; 10 000. */
   patience?: number;
   /** Opens a socket; `new WebSocket(url)`. */
@@ -30,17 +30,18 @@ export interface Options {
 
 /** What the client is doing. */
 export type State =
-  /** Nothing: it was not told to connect, or told to close. */
+  /** Nothing: it was not told to connect yet. */
   | { name: "idle" }
-  /** It fetches a token, opens a socket, logs in. */
+  /** It fetches a token and opens a socket. */
   | { name: "connecting"; attempt: number }
+  | { name: "authenticating" }
   /** It is logged in, and asks what it missed. Commands are answered already. */
-  | { name: "catching-up" }
+  | { name: "syncing" }
   | { name: "online" }
   /** It tries again at `retryAt` (milliseconds since 1970). */
   | { name: "waiting"; attempt: number; retryAt: number; code: number; reason: string }
-  /** It gave up: the same again would fail again. `connect` tries all the same. */
-  | { name: "stopped"; code: number; reason: string };
+  /** It was closed, or gave up: the same again would fail again. `connect` tries all the same. */
+  | { name: "closed"; code: number; reason: string };
 
 /** A text message as it crossed the wire. */
 export interface Frame {
@@ -69,7 +70,7 @@ export const DEFAULTS = {
   maxOutbox: 200,
   firstPause: 1000,
   longestPause: 30_000,
-  silence: 25_000,
+  heartbeat: 20_000,
   patience: 10_000,
   createSocket: (url: string): WebSocket => new WebSocket(url),
 };

@@ -46,14 +46,19 @@ export class Positions {
     return Boolean(this.known.get(conversationId)?.rev);
   }
 
+  /** Whether an event is a change that is not known yet. */
+  isAhead(event: object): boolean {
+    const { id, rev } = changeOf(event);
+    const known = id === undefined ? undefined : this.known.get(id);
+    return rev !== undefined && rev > (known?.rev ?? 0) && !known?.ahead.has(rev);
+  }
+
   /** Take note of an event; return whether it is behind a gap. */
   note(event: object): boolean {
-    const { conversationId, groupId, rev, message }: Change = event;
-    const id = conversationId ?? groupId ?? message?.conversationId;
-    const change = rev ?? message?.rev;
-    if (id === undefined || change === undefined) return false;
+    const { id, rev, seq } = changeOf(event);
+    if (id === undefined || rev === undefined) return false;
     const known = this.find(id);
-    if (change > known.rev) known.ahead.set(change, rev === undefined ? (message?.seq ?? 0) : 0);
+    if (rev > known.rev) known.ahead.set(rev, seq);
     return absorb(known);
   }
 
@@ -109,6 +114,16 @@ export class Positions {
     this.known.set(id, known);
     return known;
   }
+}
+
+/** Which change of which conversation an event is; `seq` is 0 where it is no new message. */
+function changeOf(event: object): { id?: string; rev?: number; seq: number } {
+  const { conversationId, groupId, rev, message }: Change = event;
+  return {
+    id: conversationId ?? groupId ?? message?.conversationId,
+    rev: rev ?? message?.rev,
+    seq: rev === undefined ? (message?.seq ?? 0) : 0,
+  };
 }
 
 /** Move on over what follows without a gap; return whether one is left. */

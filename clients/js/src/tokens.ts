@@ -3,7 +3,8 @@
 /** Returns a token; may ask a server for it. */
 export type GetToken = () => string | Promise<string>;
 
-const REFRESH_AT = 0.8; // of the time that a token has left
+const LAST_PART = 0.2; // of the time that a token has left, in which it is replaced
+const EARLIEST = 60_000; // milliseconds before its end
 const LONGEST_TIMER = 2 ** 31 - 1; // milliseconds
 
 export class Tokens {
@@ -51,7 +52,9 @@ export function refreshIn(token: string, now = Date.now()): number | undefined {
   try {
     const body = (token.split(".")[1] ?? "").replace(/-/g, "+").replace(/_/g, "/");
     const left = JSON.parse(atob(body)).exp * 1000 - now;
-    return left > 0 ? Math.min(left * REFRESH_AT, LONGEST_TIMER) : undefined;
+    return left > 0
+      ? Math.min(left - Math.min(left * LAST_PART, EARLIEST), LONGEST_TIMER)
+      : undefined;
   } catch {
     return undefined;
   }

@@ -6,7 +6,7 @@ test("goes through its states until it is online", async (scene) => {
   const { of } = await scene.join();
   equal(
     of("state").map(({ name }) => name),
-    ["connecting", "catching-up", "online"],
+    ["connecting", "authenticating", "syncing", "online"],
   );
 });
 
@@ -129,7 +129,7 @@ test("the outbox has a bound, and closing empties it", async (scene) => {
 test("close and connect again", async (scene) => {
   const ann = await scene.join();
   ann.client.close();
-  equal(ann.client.state.name, "idle");
+  equal(ann.client.state.name, "closed");
   ann.client.connect();
   await online(ann);
 });

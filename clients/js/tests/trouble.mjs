@@ -162,9 +162,30 @@ test("an event that went missing on a live connection is caught up with", async 
   equal(ben.client.state.name, "online");
 });
 
+test("what comes while it catches up is told after that, unless the answer has it", async (scene) => {
+  const [ann, ben] = [await scene.join(), await scene.join()];
+  const order = [];
+  for (const type of ["sync", "new_private_message"]) ben.client.on(type, () => order.push(type));
+  ben.client.on("frame", ({ text }) => {
+    if (text.startsWith('{"type":"new_private_message"')) order.push("frame");
+  });
+  await ben.wire.cut();
+  await lost(ben);
+  await send(ann, ben, "missed");
+  // Many, so that some come between the log-in and the answer to `sync`.
+  const texts = Array.from({ length: 30 }, (_, number) => `live ${number}`);
+  const sent = texts.map((text) => send(ann, ben, text));
+  await ben.wire.mend();
+  await Promise.all(sent);
+  await until(() => heard(ben).length > texts.length);
+  equal(heard(ben), ["missed", ...texts]);
+  const first = order.indexOf("new_private_message");
+  ok(first < 0 || order.indexOf("sync") < first, order.join());
+});
+
 test("a silent server is given up and found again", async (scene) => {
   const [ann, ben] = [
-    await scene.join(undefined, { silence: 50, patience: 200 }),
+    await scene.join(undefined, { heartbeat: 50, patience: 200 }),
     await scene.join(),
   ];
   await ann.wire.freeze();
@@ -200,7 +221,7 @@ test("after a final close code it stops, and says why", async (scene) => {
   const createSocket = (url) => (socket = new WebSocket(url));
   const ann = await scene.join(undefined, { createSocket });
   socket.send(new Uint8Array([1]));
-  await until(() => ann.client.state.name === "stopped");
+  await until(() => ann.client.state.name === "closed");
   equal(ann.client.state.code, 1003);
   ann.client.connect();
   await online(ann);
@@ -227,7 +248,7 @@ test("a token that is refused is replaced once", async (scene) => {
 test("when the new token is refused too it stops", async (scene) => {
   let calls = 0;
   const one = await scene.client("1", { getToken: () => `not.a.token${++calls}` });
-  await until(() => one.client.state.name === "stopped");
+  await until(() => one.client.state.name === "closed");
   equal([one.client.state.code, one.client.state.reason], [1008, "The token is malformed."]);
   equal(calls, 2);
 });

@@ -20,5 +20,5 @@ test("it asks the server for a sign of life when the network changes or somebody
   await until(() => pongs === 2);
   ann.client.close();
   dispatchEvent(new Event("online"));
-  equal(ann.client.state.name, "idle");
+  equal(ann.client.state.name, "closed");
 });

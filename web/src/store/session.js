@@ -159,7 +159,8 @@ export class Session {
       if (before === "online") this.announcement.value = "Connection lost.";
       if (before === "online") this.#outage ??= beginOutage(this.conversations.value);
     }
-    if (state.name === "stopped") this.say(`Not connected: ${state.reason || state.code}`, true);
+    if (state.name === "closed" && state.code !== 1000)
+      this.say(`Not connected: ${state.reason || state.code}`, true);
     if (state.name === "online") this.#onOnline();
   }
 

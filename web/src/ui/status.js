@@ -5,9 +5,10 @@ import { html } from "../html.js";
 const TEXTS = {
   idle: "Not connected",
   connecting: "Connecting…",
-  "catching-up": "Catching up…",
+  authenticating: "Logging in…",
+  syncing: "Catching up…",
   online: "Online",
-  stopped: "Not connected",
+  closed: "Not connected",
 };
 
 export function Status({ session }) {
