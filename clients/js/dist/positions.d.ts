@@ -34,3 +34,5 @@ export declare class Positions {
     /** Return a conversation, which from now on is the one that changed last. */
     private find;
 }
+/** The conversation that an event is about. */
+export declare function roomOf(event: object): string | undefined;

@@ -7,7 +7,7 @@ import { Emitter } from "./emitter.js";
 import { ChatError } from "./errors.js";
 import { DEFAULTS, type ClientEvents, type Options, type State } from "./options.js";
 import { Outbox, type Outgoing } from "./outbox.js";
-import { Positions, type SavedPositions } from "./positions.js";
+import { Positions, roomOf, type SavedPositions } from "./positions.js";
 import type { AuthError, Commands, Replies, ServerDraining, SyncResult } from "./protocol.js";
 import { Requests, type AnyEvent } from "./requests.js";
 import { Tokens, refreshIn } from "./tokens.js";
@@ -112,6 +112,8 @@ export class Client {
     const connection = this.connection;
     this.connection = undefined;
     connection?.drop("closed", 1000);
+    this.held = [];
+    this.onlineSince = 0;
     this.backoff.reset();
     this.change({ name: "closed", code: 1000, reason: "The client was closed." });
   }
@@ -264,7 +266,7 @@ export class Client {
   /** Tell of what came meanwhile, where the answer did not have it. */
   private tellHeld(run: number): void {
     const held = this.held.splice(0);
-    if (run !== this.run) return; // it comes by the next catching up
+    if (run !== this.run) return;
     const fresh = held.filter((event) => this.known.isAhead(event)); // two may be of one change
     for (const event of fresh) this.tell(event);
   }
@@ -286,6 +288,7 @@ export class Client {
     }
     for (const conversationId of result.left) {
       this.known.drop(conversationId);
+      this.held = this.held.filter((event) => roomOf(event) !== conversationId);
       this.emitter.emit("left", { conversationId });
     }
   }
@@ -304,7 +307,9 @@ export class Client {
       this.floor = ((event as { retryAfter?: number }).retryAfter ?? 0) * 1000;
     }
     if (event.type === "pong") this.connection?.hearPong();
-    if (this.isCatchingUp && this.known.isAhead(event)) this.held.push(event);
+    // Some come before the answer to the log-in.
+    const isBehind = this.isCatchingUp || this.current.name === "authenticating";
+    if (isBehind && this.known.isAhead(event)) this.held.push(event);
     else this.tell(event);
     this.requests.settle(event);
   }
@@ -360,6 +365,7 @@ export class Client {
     this.run++;
     this.clearTimers();
     this.onlineSince = 0;
+    this.held = []; // it comes by the next catching up
     this.outbox.pause();
     const connection = this.connection;
     this.connection = undefined;

@@ -116,6 +116,11 @@ export class Positions {
   }
 }
 
+/** The conversation that an event is about. */
+export function roomOf(event: object): string | undefined {
+  return changeOf(event).id;
+}
+
 /** Which change of which conversation an event is; `seq` is 0 where it is no new message. */
 function changeOf(event: object): { id?: string; rev?: number; seq: number } {
   const { conversationId, groupId, rev, message }: Change = event;
