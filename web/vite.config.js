@@ -21,12 +21,22 @@ function digest() {
   return hash.digest("hex");
 }
 
+/** The licences of everything that is built in. */
+function licenses() {
+  const names = ["preact", "@preact/signals", "@preact/signals-core", "htm"];
+  const text = (name) => readFileSync(here(`node_modules/${name}/LICENSE`), "utf8").trim();
+  return names.map((name) => `${name}\n\n${text(name)}\n`).join("\n\n");
+}
+
 /** Writes the digest into the first line, after everything that takes comments out. */
 const signed = {
   name: "signed",
   generateBundle(_, bundle) {
     const built = bundle["app.js"];
-    built.code = `// fastchat demo page, MIT; sources ${digest()}\n${built.code}`;
+    built.code =
+      `// fastchat demo page, MIT; sources ${digest()}; ` +
+      `contains software under the licences in licenses.txt\n${built.code}`;
+    this.emitFile({ type: "asset", fileName: "licenses.txt", source: licenses() });
   },
 };
 

@@ -1,6 +1,7 @@
 """The files of the demo page, its policy, and who gets tokens."""
 
 import hashlib
+import json
 import re
 from pathlib import Path
 
@@ -110,3 +111,9 @@ def test_built_page_is_that_of_the_sources():
     assert found is not None
     is_current = found[1] == digest.hexdigest()
     assert is_current, "`npm run build` in web builds it again"
+
+
+def test_licences_of_what_is_built_into_the_page_are_beside_it():
+    names = json.loads((ROOT / "web/package.json").read_text("utf-8"))["devDependencies"]
+    found = (ROOT / "fastchat/page/licenses.txt").read_text("utf-8").splitlines()
+    assert {name for name in names if name != "vite"} <= set(found)
