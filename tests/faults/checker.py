@@ -1,8 +1,9 @@
 """Hold what devices saw against what is stored and who was a member.
 
-Pure: takes histories, returns violations. A run comes in parts, and of each part everything that was
+Pure: takes histories, returns violations. A run comes in parts; of each, everything that was
 sent has been answered and everything that was stored has had time to arrive. Only the names of the
-last part and the latest positions are kept, so a run may be of any length.
+last part and the latest positions are kept, so a run may be of any length; who reads further back
+in the history is not checked.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -67,6 +68,9 @@ class Checker:
     def __init__(self) -> None:
         """Begin with empty rooms."""
         self._tops: dict[str, int] = {}
+        # Up to here everything was forgotten: the tops of two parts ago.
+        self._forgotten: dict[str, int] = {}
+        self._earlier_tops: dict[str, int] = {}
         self._messages: dict[str, Message] = {}
         self._names: dict[Place, str] = {}
         self._earlier_messages: dict[str, Message] = {}
@@ -86,6 +90,7 @@ class Checker:
             stays: Who was in which room when, over the whole run.
         """
         self._violations = []
+        self._forgotten, self._earlier_tops = self._earlier_tops, dict(self._tops)
         self._earlier_messages = self._messages
         self._earlier_names, self._names = self._names, {}
         self._messages = collect(devices)
@@ -187,7 +192,7 @@ class Checker:
                     held.add((room, seq))
                     if message := self._find(name):
                         self._check_member(device, event, message, message.stored_by, stays)
-                case Read(name, room, seq, at):
+                case Read(name, room, seq, at) if seq > self._forgotten.get(room, 0):
                     self._check_known(device, event)
                     held.add((room, seq))
                     if message := self._find(name):
