@@ -13,6 +13,7 @@ from fastchat.store import migrations
 from fastchat.store.embedded import EmbeddedPostgres
 from tests.conftest import BACKEND_TABLES, address
 from tests.faults.history import Stored
+from tests.faults.host import Host
 from tests.functional.failure.process import PATIENCE, POLL, is_alive, until
 from tests.functional.store.freezing import frozen
 
@@ -20,6 +21,11 @@ NAME = "faults"
 TIMEOUT = 10.0  # seconds, of a statement of ours
 # Ours must work, whatever the servers' must not.
 WRITES = {"default_transaction_read_only": "off"}
+USERS = """
+INSERT INTO users_auth
+    SELECT id, 'user' || id, 'user' || id || '@example.org' FROM generate_series(1, 200) id
+ON CONFLICT DO NOTHING
+"""
 STORED = """
 SELECT coalesce(m.group_id, m.conversation_id), m.seq, m.sender_id, m.client_message_id
 FROM unnest($1::text[], $2::bigint[]) AS known (room, seq)
@@ -32,33 +38,17 @@ ORDER BY m.room_id, m.seq
 """
 
 
-class Database:
-    """A server with one database in it; users 1 to 200 exist."""
+class Store:
+    """A database with fastchat's tables, whoever runs its server."""
 
-    def __init__(self, folder: Path) -> None:
-        """Take a folder that everybody can reach."""
-        self._postgres = EmbeddedPostgres(folder)
-        self.dsn = ""
+    dsn = ""
+
+    async def find(self) -> None:
+        """Find out where it is, after a host was started."""
 
     @property
     def port(self) -> int:
         return int(self.dsn.rpartition(":")[2].partition("/")[0])
-
-    async def start(self) -> None:
-        """Start the server and make the tables."""
-        self._postgres.start()
-        admin = await asyncpg.connect(self._postgres.dsn)
-        try:
-            await admin.execute(f"CREATE DATABASE {NAME}")
-        finally:
-            await admin.close()
-        self.dsn = address(self._postgres.dsn, NAME)
-        async with self.session() as connection:
-            await connection.execute(BACKEND_TABLES)
-            await migrations.migrate(connection)
-
-    def stop(self) -> None:
-        self._postgres.stop()
 
     @asynccontextmanager
     async def session(self) -> AsyncIterator[asyncpg.Connection]:
@@ -76,6 +66,48 @@ class Database:
         async with self.session() as connection:
             rows = await connection.fetch(STORED, list(tops), list(tops.values()))
         return [Stored(*row) for row in rows]
+
+
+class HostDatabase(Store):
+    """The embedded database of a host in development; users 1 to 200 exist."""
+
+    def __init__(self, host: Host) -> None:
+        """Take the host, which is started before this is."""
+        self._host = host
+
+    async def find(self) -> None:
+        """Find out where it is; each start of the host may change that."""
+        self.dsn = self._host.embedded_dsn()
+
+    async def start(self) -> None:
+        """Find it and add the users."""
+        await self.find()
+        async with self.session() as connection:
+            await connection.execute(USERS)
+
+
+class Database(Store):
+    """A server of its own; users 1 to 200 exist."""
+
+    def __init__(self, folder: Path) -> None:
+        """Take a folder that everybody can reach."""
+        self._postgres = EmbeddedPostgres(folder)
+
+    async def start(self) -> None:
+        """Start the server and make the tables."""
+        self._postgres.start()
+        admin = await asyncpg.connect(self._postgres.dsn)
+        try:
+            await admin.execute(f"CREATE DATABASE {NAME}")
+        finally:
+            await admin.close()
+        self.dsn = address(self._postgres.dsn, NAME)
+        async with self.session() as connection:
+            await connection.execute(BACKEND_TABLES)
+            await migrations.migrate(connection)
+
+    def stop(self) -> None:
+        self._postgres.stop()
 
     # What can happen to it
 

@@ -11,12 +11,13 @@ import random
 import socket
 import struct
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 from picows import WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
 
 from tests.faults.history import Acked, DeviceHistory, Login, Read, Received, Sent
-from tests.faults.wire import Frame, News, Target, WireMessage, decode, encode
+from tests.faults.wire import LONG_MARK, Frame, News, Target, WireMessage, decode, encode
 
 HANDSHAKE_TIMEOUT = 3.0  # seconds
 PAUSE = 0.1  # before something is tried again
@@ -99,7 +100,8 @@ class Connection(WSListener):
         if self._transport is not None and not self.ended.is_set():
             transport = self._transport.underlying_transport
             sock = transport.get_extra_info("socket")
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+            with suppress(OSError):  # the other side was quicker
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
             transport.abort()
 
     def pause(self) -> None:
@@ -170,7 +172,19 @@ class Device:
         self._connection: Connection | None = None
         self._abandoned: list[Connection] = []
         self._task: asyncio.Task[None] | None = None
+        self._trouble: BaseException | None = None  # that ended the last connection
         self.now = asyncio.get_running_loop().time
+
+    @property
+    def situation(self) -> str:
+        """Say where it stands; empty when it has everything that it waits for."""
+        if self._task is not None and self._task.done():
+            return f"{self.name} has ended: {self._task.exception()!r}"
+        if not self.is_ready:
+            return f"{self.name} is not logged in and up to date: {self._trouble!r}"
+        if self.outbox:
+            return f"{self.name} waits for the answers to {list(self.outbox)[:5]}"
+        return ""
 
     @property
     def may_send(self) -> bool:
@@ -203,9 +217,9 @@ class Device:
             raise ConnectionError
         return await self._connection.request(**command)
 
-    def send(self, target: Target) -> None:
+    def send(self, target: Target, *, is_long: bool) -> None:
         """Send a new message."""
-        name = f"{self.name}-{next(self._numbers)}"
+        name = f"{self.name}-{next(self._numbers)}{LONG_MARK if is_long else ''}"
         self.outbox[name] = target
         self._send(name)
 
@@ -255,7 +269,7 @@ class Device:
                 self.is_ready = False
                 for task in (visit, ended):
                     task.cancel()
-                await asyncio.gather(visit, ended, return_exceptions=True)
+                self._trouble, _ = await asyncio.gather(visit, ended, return_exceptions=True)
                 if connection not in self._abandoned:
                     connection.reset()
             await asyncio.sleep(PAUSE * self._chance.random())

@@ -10,11 +10,15 @@ from typing import NamedTuple
 
 from tests.faults.device import Device
 from tests.faults.host import Host
+from tests.faults.load import TICK
 from tests.faults.proxy import Proxy
 from tests.faults.rig import Rig
 from tests.functional.failure.process import until
 
 CLOCK_STEPS = (0.3, -0.3, 7.0, -7.0, 3600.0, -3600.0, 86400.0, -86400.0)  # seconds
+# Long messages to a client that does not read: more than sockets and the server keep for it.
+FLOOD = 480
+FLOOD_TIME = 8.0  # seconds at most
 CUTS = 3  # lost answers, one after the other
 PAUSE = 0.5  # seconds
 
@@ -37,11 +41,12 @@ def some(devices: list[Device], share: float, chance: random.Random) -> list[Dev
 
 
 def a_host(rig: Rig, chance: random.Random) -> Host:
-    return chance.choice(rig.hosts)
+    return chance.choice(rig.servers.hosts)
 
 
 async def kill_worker(rig: Rig, chance: random.Random) -> None:
     host = a_host(rig, chance)
+    await host.complete()
     with suppress(ProcessLookupError):
         os.kill(chance.choice(host.worker_pids()), signal.SIGKILL)
     await host.complete()
@@ -49,6 +54,7 @@ async def kill_worker(rig: Rig, chance: random.Random) -> None:
 
 async def kill_all_workers(rig: Rig, chance: random.Random) -> None:
     host = a_host(rig, chance)
+    await host.complete()
     for pid in host.worker_pids():
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
@@ -60,10 +66,12 @@ async def kill_supervisor(rig: Rig, chance: random.Random) -> None:
     await host.kill()
     await asyncio.sleep(chance.uniform(0.0, PAUSE))
     await host.start()
+    await rig.servers.database.find()
 
 
 async def freeze_worker(rig: Rig, chance: random.Random) -> None:
     host = a_host(rig, chance)
+    await host.complete()
     pid = chance.choice(host.worker_pids())
     try:
         os.kill(pid, signal.SIGSTOP)
@@ -90,23 +98,23 @@ async def step_clock(rig: Rig, chance: random.Random) -> None:
 
 
 async def kill_database(rig: Rig, chance: random.Random) -> None:
-    await rig.database.kill()
+    await rig.servers.database.kill()
 
 
 async def restart_database(rig: Rig, chance: random.Random) -> None:
-    await rig.database.restart()
+    await rig.servers.database.restart()
 
 
 async def freeze_database(rig: Rig, chance: random.Random) -> None:
-    await rig.database.freeze(chance.uniform(0.1, 4.0))
+    await rig.servers.database.freeze(chance.uniform(0.1, 4.0))
 
 
 async def make_database_read_only(rig: Rig, chance: random.Random) -> None:
-    await rig.database.refuse_writes(chance.uniform(0.2, 2.0))
+    await rig.servers.database.refuse_writes(chance.uniform(0.2, 2.0))
 
 
 def a_database_proxy(rig: Rig, chance: random.Random) -> Proxy:
-    return chance.choice(rig.database_proxies)
+    return chance.choice(rig.servers.database_proxies)
 
 
 async def cut_commits(rig: Rig, chance: random.Random) -> None:
@@ -176,11 +184,19 @@ async def slow_many(rig: Rig, chance: random.Random) -> None:
 
 
 async def slow(rig: Rig, share: float, chance: random.Random) -> None:
+    """Let some stop reading, and so much be written to them that the server closes on them."""
     devices = some(rig.devices, share, chance)
     try:
         for device in devices:
             device.be_slow()
-        await asyncio.sleep(chance.uniform(PAUSE, 8 * PAUSE))
+        end = rig.now() + FLOOD_TIME
+        written = dict.fromkeys(map(id, devices), 0)
+        while min(written.values()) < FLOOD and rig.now() < end:
+            for device in devices:
+                if written[id(device)] < FLOOD:
+                    written[id(device)] += rig.write_to(device)
+            await asyncio.sleep(TICK)
+        await asyncio.sleep(chance.uniform(0.0, PAUSE))
     finally:
         for device in devices:
             device.be_quick()
@@ -205,4 +221,9 @@ FAULTS: dict[str, Fault] = {
     "clients that never read, 1 %": Fault("clients", slow_few),
     "clients that never read, 10 %": Fault("clients", slow_many),
     "all clients at once": Fault("clients", storm),
+}
+
+# Of a server whose database is its own child, which goes with it.
+EMBEDDED: dict[str, Fault] = {
+    "kill -9 of the supervisor with its database": Fault("server", kill_supervisor),
 }

@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from fastchat.store.embedded import free_port
+from fastchat.store.embedded import DATABASE, ROLE, free_port
 from tests.functional.failure.process import KEPT, PATIENCE, SETTINGS, is_alive, until
 
 MANY = "100000000"
@@ -25,6 +25,9 @@ OWN_SETTINGS = {
     "COMMAND_RATE_LIMIT": MANY,
     "DB_MAX_CONNECTIONS": "24",
 }
+PAUSE = 0.1  # seconds before it is started once more
+SHOWN = 4000  # bytes of the log in an error
+POSTGRES = "postgres"
 ROLLED = ("the rolling restart is over", "the rolling restart was given up")
 
 
@@ -58,6 +61,7 @@ class Host:
         """Take a folder of its own; it is made."""
         folder.mkdir()
         self.workers = workers
+        self._data_dir = folder / "data"
         self.port = free_port()
         self.clock = Clock(folder)
         self._log = folder / "server.log"
@@ -65,6 +69,7 @@ class Host:
         self._environ = {name: os.environ[name] for name in KEPT if name in os.environ}
         self._environ |= SETTINGS | OWN_SETTINGS | self.clock.environ | settings
         self._environ |= {"PORT": str(self.port), "WEB_CONCURRENCY": str(workers)}
+        self._environ |= {"FASTCHAT_DATA_DIR": str(self._data_dir)}
         self._process: asyncio.subprocess.Process | None = None
         self._rolls = 0
         self._listens = 0
@@ -81,7 +86,12 @@ class Host:
         return self._process.pid
 
     async def start(self) -> None:
-        """Start the server and wait until it listens."""
+        """Start the server and wait until it listens; again, if it ends for want of a database."""
+        async with asyncio.timeout(2 * PATIENCE):
+            while not await self._start():
+                await asyncio.sleep(PAUSE)
+
+    async def _start(self) -> bool:
         known = self._listens
         # It ends with whoever runs the rig.
         command = ["setpriv", "--pdeathsig=KILL", sys.executable, "-m", "fastchat", "serve"]
@@ -100,11 +110,26 @@ class Host:
             return self._listens > known
 
         process = self._process
-        await until(lambda: process.returncode is not None or listens())
-        assert process.returncode is None, self._log.read_text("utf-8")[-2000:]
+        with suppress(AssertionError):
+            await until(lambda: process.returncode is not None or listens())
+        said = self._log.read_text("utf-8")[-SHOWN:]
+        assert self._listens > known or process.returncode is not None, f"does not start: {said}"
+        assert process.returncode is None or "database" in said, said
+        return process.returncode is None
 
     def worker_pids(self) -> list[int]:
         """Return the processes of the workers, in ascending order."""
+        return [pid for pid in self._children() if name_of(pid) != POSTGRES]
+
+    def embedded_dsn(self) -> str:
+        """Return the address of the embedded database, where there is one."""
+        (pid,) = [pid for pid in self._children() if name_of(pid) == POSTGRES]
+        words = Path(f"/proc/{pid}/cmdline").read_text().split("\0")
+        (port,) = [word.partition("=")[2] for word in words if word.startswith("--port=")]
+        password = (self._data_dir / "postgres.password").read_text()
+        return f"postgresql://{ROLE}:{password}@127.0.0.1:{port}/{DATABASE}"
+
+    def _children(self) -> list[int]:
         found: set[int] = set()
         for children in Path(f"/proc/{self.pid}/task").glob("*/children"):
             with suppress(OSError):
@@ -116,13 +141,13 @@ class Host:
         await until(lambda: len(self.worker_pids()) >= self.workers)
 
     async def kill(self) -> None:
-        """End the supervisor without a warning, and wait until its workers have gone as well."""
-        process, workers = self._process, self.worker_pids()
+        """End the supervisor without a warning, and wait until all its processes have gone."""
+        process, children = self._process, self._children()
         assert process is not None
         process.kill()
         async with asyncio.timeout(PATIENCE):
             await process.wait()
-        await until(lambda: not any(map(is_alive, workers)))
+        await until(lambda: not any(map(is_alive, children)))
 
     async def stop(self) -> None:
         """Let it drain and end."""
@@ -167,3 +192,10 @@ class Host:
                 or message.startswith(("a command failed with", "a batch failed by"))
             ):
                 self.bugs.append(event)
+
+
+def name_of(pid: int) -> str:
+    """Return what a process runs; empty when it is gone."""
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    return ""

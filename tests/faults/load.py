@@ -9,6 +9,7 @@ from tests.faults.history import Stay
 
 TICK = 0.01  # seconds
 OUTBOX = 16  # messages that a device has on their way at most
+LONG_SHARE = 0.01
 PAUSE = 0.2  # seconds before a command is tried again
 
 
@@ -49,7 +50,8 @@ class Load:
                 due -= 1.0
                 device = self._chance.choice(self._devices)
                 if device.may_send and len(device.outbox) < OUTBOX:
-                    device.send(self._chance.choice(device.targets))
+                    is_long = self._chance.random() < LONG_SHARE
+                    device.send(self._chance.choice(device.targets), is_long=is_long)
                     self.sent += 1
 
 

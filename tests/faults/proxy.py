@@ -2,6 +2,7 @@
 
 import asyncio
 from contextlib import suppress
+from typing import cast
 
 STATEMENT = b"B"  # the first byte of PostgreSQL's Bind: a prepared statement is run
 
@@ -108,8 +109,7 @@ class Half(asyncio.Protocol):
         self.peer: Half | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        self.transport = cast(asyncio.Transport, transport)  # not one of asyncio's, with uvloop
         self._link.connected(self)
 
     def data_received(self, data: bytes) -> None:

@@ -1,6 +1,4 @@
-"""Everything that a run needs: database, bus, servers, devices, and the history of it all.
-
-    devices ── hosts (each with workers) ── proxies ── PostgreSQL, Redis
+"""Servers, devices that chat through them, and the history of it all.
 
 Users write to some others and to groups; every third user has two devices, and their sockets are
 spread over all workers of all hosts. After each part of a run ``settle`` waits until everything
@@ -10,20 +8,16 @@ that was sent is answered and everything stored has arrived, and has it checked.
 import asyncio
 import random
 from collections.abc import Callable
-from pathlib import Path
 
 from tests.faults.checker import Checker, Kind, Violation, collect, due
-from tests.faults.database import Database
 from tests.faults.device import Device
 from tests.faults.history import Stay, Stored
-from tests.faults.host import Host
-from tests.faults.load import Guest, Load
-from tests.faults.proxy import Proxy
+from tests.faults.load import OUTBOX, Guest, Load
+from tests.faults.servers import EmbeddedServers, Servers
 from tests.faults.wire import Target
 from tests.functional.failure.process import POLL, token
 from tests.functional.grouping import make_group
 
-LANE = b"lane_commits"  # what a connection says that stores messages
 MEMBERS = 8  # of a group, the guest not counted
 PARTNERS = 4  # whom a user writes to
 TOKEN_LIFE = 400 * 86400.0  # seconds; longer than any step of a clock
@@ -41,29 +35,23 @@ class Rig:
 
     def __init__(
         self,
-        folder: Path,
+        servers: Servers | EmbeddedServers,
         *,
-        hosts: int = 1,
-        workers: int = 1,
         users: int = 36,
         groups: int = 4,
         rate: float = 2500.0,
         seed: int = 0,
     ) -> None:
-        """Take how much of everything there is, and messages per second."""
+        """Take what serves, how many chat, and messages per second."""
         self.chance = random.Random(seed)
-        self.database = Database(folder / "database")
+        self.servers = servers
         self.devices: list[Device] = []
         self.messages = 0
         self.late = 0.0
-        self._folder = folder
-        self._host_count = hosts
-        self._workers = workers
+        self.now = asyncio.get_running_loop().time
         self._users = [str(number) for number in range(1, users + 1)]
         self._group_count = groups
         self._rate = rate
-        self.hosts: list[Host] = []
-        self.database_proxies: list[Proxy] = []
         self._checker = Checker()
         self._stays: dict[str, dict[str, list[Stay]]] = {}
         self._tops: dict[str, int] = {}
@@ -72,15 +60,7 @@ class Rig:
 
     async def start(self) -> None:
         """Start everything and wait until all devices are logged in."""
-        await self.database.start()
-        for number in range(self._host_count):
-            proxy = Proxy("127.0.0.1", self.database.port, LANE)
-            await proxy.start()
-            self.database_proxies.append(proxy)
-            dsn = self.database.dsn.replace(f":{self.database.port}/", f":{proxy.port}/")
-            host = Host(self._folder / f"host-{number}", self._workers, DATABASE_URL=dsn)
-            self.hosts.append(host)
-            await host.start()
+        await self.servers.start()
         self._add_devices()
         self._add_pairs()
         await self._add_groups()
@@ -98,10 +78,7 @@ class Rig:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await asyncio.gather(*(device.stop() for device in self.devices))
-        await asyncio.gather(*(host.stop() for host in self.hosts))
-        for proxy in self.database_proxies:
-            await proxy.stop()
-        self.database.stop()
+        await self.servers.stop()
 
     async def settle(self) -> list[Violation]:
         """End a part: wait for everything, check it, forget it; return what is wrong."""
@@ -109,7 +86,7 @@ class Rig:
         violations = []
         if problem := await wait(self._are_back, BACK_WITHIN):
             violations.append(Violation(Kind.LOST, problem))
-        stored = await self.database.stored(self._tops)
+        stored = await self.servers.database.stored(self._tops)
         await self._wait_for(stored)
         violations += self._checker.check(
             [device.history for device in self.devices], stored, self._stays
@@ -118,7 +95,7 @@ class Rig:
             violations += [Violation(Kind.PHANTOM, error) for error in device.errors]
             device.errors.clear()
             device.begin_part()
-        for host in self.hosts:
+        for host in self.servers.hosts:
             host.read_log()
             violations += [Violation(Kind.PHANTOM, str(bug)[:2000]) for bug in host.bugs]
             host.bugs.clear()
@@ -130,14 +107,21 @@ class Rig:
         self.load.sent = 0
         return violations
 
+    def write_to(self, device: Device) -> int:
+        """Let everybody who can send a long message to this user; return how many did."""
+        written = 0
+        rooms = {target.room for target in device.targets if target.is_pair}
+        for other in self.devices:
+            if other.user_id != device.user_id and other.may_send and len(other.outbox) < OUTBOX:
+                for target in other.targets:
+                    if target.room in rooms:
+                        other.send(target, is_long=True)
+                        written += 1
+        return written
+
     def _are_back(self) -> str | None:
         """Say who has not got what he waits for."""
-        for device in self.devices:
-            if not device.is_ready:
-                return f"{device.name} is not logged in and up to date"
-            if device.outbox:
-                return f"{device.name} waits for the answers to {list(device.outbox)[:5]}"
-        return None
+        return next(filter(None, (device.situation for device in self.devices)), None)
 
     async def _wait_for(self, stored: list[Stored]) -> None:
         """Wait until all have what they must; not longer, the checker says what is missing."""
@@ -161,7 +145,7 @@ class Rig:
         self._tasks.add(asyncio.create_task(work))
 
     def _add_devices(self) -> None:
-        urls = [host.url for host in self.hosts]
+        urls = [host.url for host in self.servers.hosts]
         for number, user in enumerate(self._users):
             for letter in "ab" if number % 3 == 0 else "a":
                 chance = random.Random(self.chance.random())
@@ -181,7 +165,7 @@ class Rig:
             *members, guest = self.chance.sample(self._users, MEMBERS + 1)
             group_id = f"group_00000000-0000-4000-8000-{number:012}"
             roles = dict.fromkeys(members, "member") | {members[0]: "owner"}
-            await make_group(self.database.dsn, roles, group_id)
+            await make_group(self.servers.database.dsn, roles, group_id)
             for member in members:
                 self._join(Target.group(group_id), member)
             stays = self._stays[group_id][guest] = []

@@ -4,6 +4,9 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+LONG = 10_000  # characters of a long message
+LONG_MARK = "L"  # at the end of its name
+
 
 class WireMessage(msgspec.Struct, rename="camel"):
     """A message in an event or in an answer."""
@@ -60,15 +63,18 @@ class Target(NamedTuple):
 
     room: str
     command: bytes  # the first part of the JSON
+    is_pair: bool
 
     @classmethod
     def user(cls, user_id: str, own_id: str) -> "Target":
         room = "conv_" + "_".join(sorted((user_id, own_id)))
-        return cls(room, b'{"type":"send_private_message","recipientId":"%b"' % user_id.encode())
+        command = b'{"type":"send_private_message","recipientId":"%b"' % user_id.encode()
+        return cls(room, command, is_pair=True)
 
     @classmethod
     def group(cls, group_id: str) -> "Target":
-        return cls(group_id, b'{"type":"send_group_message","groupId":"%b"' % group_id.encode())
+        command = b'{"type":"send_group_message","groupId":"%b"' % group_id.encode()
+        return cls(group_id, command, is_pair=False)
 
     def send(self, name: str) -> bytes:
         """The command that sends a message; its answer and an error have the name."""
@@ -91,4 +97,5 @@ def encode(**command: Any) -> bytes:
 
 def text_of(name: str) -> str:
     """The text of a message, by which it is known wherever it turns up."""
-    return f"This is the text of {name}, and of no other message."
+    text = f"This is the text of {name}, and of no other message. "
+    return text.ljust(LONG, "-") if name.endswith(LONG_MARK) else text
