@@ -145,6 +145,7 @@ class Link:
         self._is_marked = False
         self._runs_statement = False
         self._connecting: asyncio.Task[None] | None = None
+        self._early = b""  # from the client, before there was a server
 
     def connected(self, half: Half) -> None:
         if half is self._server:
@@ -153,7 +154,10 @@ class Link:
         if not self._proxy.add(self):
             half.transport.abort()
             return
-        half.pause()
+        if not self._proxy.is_frozen:
+            self._begin()
+
+    def _begin(self) -> None:
         self._connecting = asyncio.create_task(self._connect())
 
     async def _connect(self) -> None:
@@ -161,10 +165,10 @@ class Link:
         with suppress(OSError):
             await loop.create_connection(lambda: self._server, *self._proxy.target)
             self._server.peer, self.client.peer = self.client, self._server
+            assert self._server.transport is not None
+            self._server.transport.write(self._early)
             if self._proxy.is_frozen:
-                self._server.pause()
-            else:
-                self.client.resume()
+                self.freeze()
             return
         self.abort()
 
@@ -178,7 +182,9 @@ class Link:
             return
         else:
             self._runs_statement = False
-        if half.peer is not None and half.peer.transport is not None:
+        if half.peer is None:
+            self._early += data
+        elif half.peer.transport is not None:
             half.peer.transport.write(data)
 
     def resume(self, half: Half) -> None:
@@ -190,7 +196,9 @@ class Link:
         self._server.pause()
 
     def thaw(self) -> None:
-        if self._server.transport is not None:
+        if self._connecting is None:
+            self._begin()
+        else:
             self.client.resume()
             self._server.resume()
 
