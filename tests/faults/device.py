@@ -72,7 +72,7 @@ class Connection(WSListener):
 
     def send(self, payload: bytes, name: str = "") -> None:
         """Send a command; with a name it counts as waiting until something of that name comes."""
-        if self._transport is None or self.ended.is_set():
+        if self._transport is None or self._transport.underlying_transport.is_closing():
             return
         if name:
             self.waiting_since[name] = self._device.now()
@@ -355,7 +355,13 @@ class Device:
         for message in news.messages:
             self._read(message)
         if not news.complete:
-            await self._read_history(connection, news, after)
+            try:
+                await self._read_history(connection, news, after)
+            except Refused as error:
+                if str(error) != "RESOURCE_NOT_FOUND":
+                    raise
+                # Taken out of the group between the two.
+                self.rooms.pop(news.conversation_id, None)
         room.note_all(news.seq, news.rev)
 
     async def _read_history(self, connection: Connection, news: News, after: int) -> None:
