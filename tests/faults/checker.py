@@ -12,9 +12,9 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from tests.faults.history import (
+    NEVER,
     Acked,
     DeviceHistory,
-    Event,
     Login,
     Read,
     Received,
@@ -55,11 +55,6 @@ class Message:
     connection: int  # of the device, in this part
     attempts: int = 1
     acks: list[Acked] = field(default_factory=list)
-
-    @property
-    def stored_by(self) -> float:
-        """When it was stored at the latest."""
-        return self.acks[0].at if self.acks else self.sent_at
 
 
 class Checker:
@@ -191,12 +186,12 @@ class Checker:
                     live.add((room, seq))
                     held.add((room, seq))
                     if message := self._find(name):
-                        self._check_member(device, event, message, message.stored_by, stays)
-                case Read(name, room, seq, at) if seq > self._forgotten.get(room, 0):
+                        self._check_member(device, event, message, stays)
+                case Read(name, room, seq) if seq > self._forgotten.get(room, 0):
                     self._check_known(device, event)
                     held.add((room, seq))
                     if message := self._find(name):
-                        self._check_member(device, event, message, at, stays)
+                        self._check_member(device, event, message, stays)
         return held
 
     def _check_known(self, device: DeviceHistory, event: Received | Read) -> None:
@@ -205,11 +200,14 @@ class Checker:
             self._report(Kind.PHANTOM, f"{device.device}: {event}, stored is {found}")
 
     def _check_member(
-        self, device: DeviceHistory, event: Event, message: Message, by: float, stays: Stays
+        self, device: DeviceHistory, event: Received | Read, message: Message, stays: Stays
     ) -> None:
-        """He may have been in the room at some moment after it was sent, before it came."""
+        """He may have been in the room at some moment after it was sent, before it came.
+
+        Whoever is in may read what happened there before.
+        """
         own = stays.get(message.room, {}).get(device.user, ())
-        if not any(stay.asked <= by and message.sent_at <= stay.until for stay in own):
+        if not any(stay.asked <= event.at and message.sent_at <= stay.until for stay in own):
             self._report(Kind.TRESPASS, f"{device.device}: {event}, sent by {message.sender}")
 
     def _check_arrival(
@@ -258,11 +256,14 @@ def due(
         if message is None:
             continue
         for user, own in stays.get(row.room, {}).items():
-            if was_in(own, message.sent_at, message.stored_by):
+            if is_owed(own, message.sent_at):
                 for device in by_user.get(user, ()):
                     yield device, row
 
 
-def was_in(stays: Iterable[Stay], since: float, until: float) -> bool:
-    """Tell whether somebody was surely in a room all the time between two moments."""
-    return any(stay.since <= since and until <= stay.leaving for stay in stays)
+def is_owed(stays: Iterable[Stay], sent_at: float) -> bool:
+    """Tell whether somebody was surely in a room when something was sent, and is still.
+
+    Who has left can no longer ask for what did not reach him before.
+    """
+    return any(stay.since <= sent_at and stay.leaving == NEVER for stay in stays)

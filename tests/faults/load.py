@@ -5,11 +5,12 @@ import random
 from collections.abc import Sequence
 
 from tests.faults.device import Device, Refused
-from tests.faults.history import Stay
+from tests.faults.history import NEVER, Stay
 
 TICK = 0.01  # seconds
 OUTBOX = 16  # messages that a device has on their way at most
 LONG_SHARE = 0.01
+REST = (0.1, 4.0)  # seconds that a guest stays, or stays away
 PAUSE = 0.2  # seconds before a command is tried again
 
 
@@ -18,6 +19,7 @@ class Load:
 
     Attributes:
         sent: Messages of this part.
+        is_on: Set while it sends.
     """
 
     def __init__(self, devices: Sequence[Device], rate: float, chance: random.Random) -> None:
@@ -25,14 +27,14 @@ class Load:
         self._devices = [device for device in devices if device.targets]
         self._rate = rate
         self._chance = chance
-        self._may_send = asyncio.Event()
+        self.is_on = asyncio.Event()
         self.sent = 0
 
     def turn_on(self) -> None:
-        self._may_send.set()
+        self.is_on.set()
 
     def turn_off(self) -> None:
-        self._may_send.clear()
+        self.is_on.clear()
 
     async def run(self) -> None:
         """Send until it is cancelled."""
@@ -41,7 +43,7 @@ class Load:
         before = loop.time()
         while True:
             await asyncio.sleep(TICK)
-            await self._may_send.wait()
+            await self.is_on.wait()
             now = loop.time()
             # What could not be sent in time is not made up for at once.
             due = min(due + (now - before) * self._rate, 20 * TICK * self._rate)
@@ -65,18 +67,21 @@ class Guest:
         self._user_id = user_id
         self._stays = stays
 
-    async def run(self, chance: random.Random) -> None:
+    async def run(self, chance: random.Random, may_move: asyncio.Event) -> None:
         """Come and go until cancelled."""
         while True:
-            await asyncio.sleep(chance.uniform(0.2, 1.5))
-            asked = self._owner.now()
-            self._stays.append(Stay(asked, since=float("inf")))
+            await self._rest(chance, may_move)
+            self._stays.append(Stay(self._owner.now(), since=NEVER))
             await self._ask("add_group_member")
             self._stays[-1] = self._stays[-1]._replace(since=self._owner.now())
-            await asyncio.sleep(chance.uniform(0.2, 1.5))
+            await self._rest(chance, may_move)
             self._stays[-1] = self._stays[-1]._replace(leaving=self._owner.now())
             await self._ask("remove_group_member")
             self._stays[-1] = self._stays[-1]._replace(until=self._owner.now())
+
+    async def _rest(self, chance: random.Random, may_move: asyncio.Event) -> None:
+        await asyncio.sleep(chance.uniform(*REST))
+        await may_move.wait()
 
     def forget(self) -> None:
         """Drop the stays that are over, but for the latest ones."""

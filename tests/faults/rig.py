@@ -71,7 +71,7 @@ class Rig:
         self.load = Load(self.devices, self._rate, self.chance)
         self._run(self.load.run())
         for guest in self._guests:
-            self._run(guest.run(random.Random(self.chance.random())))
+            self._run(guest.run(random.Random(self.chance.random()), self.load.is_on))
 
     async def stop(self) -> None:
         for task in self._tasks:
