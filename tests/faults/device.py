@@ -70,13 +70,11 @@ class Connection(WSListener):
             if not answer.done():
                 answer.set_exception(ConnectionResetError())
 
-    def send(self, payload: bytes, name: str = "") -> None:
-        """Send a command; with a name it counts as waiting until something of that name comes."""
-        if self._transport is None or self._transport.underlying_transport.is_closing():
-            return
-        if name:
-            self.waiting_since[name] = self._device.now()
-        self._transport.send(WSMsgType.TEXT, payload)
+    def send(self, payload: bytes, name: str) -> None:
+        """Send a command; it counts as waiting until something of that name comes."""
+        self.waiting_since[name] = self._device.now()
+        if self._transport is not None and not self._transport.underlying_transport.is_closing():
+            self._transport.send(WSMsgType.TEXT, payload)
 
     async def request(self, **command: Any) -> Frame:
         """Send a command and return its answer.
@@ -172,6 +170,7 @@ class Device:
         self._connection: Connection | None = None
         self._abandoned: list[Connection] = []
         self._task: asyncio.Task[None] | None = None
+        self._visiting: asyncio.Task[None] | None = None
         self._trouble: BaseException | None = None  # that ended the last connection
         self.now = asyncio.get_running_loop().time
 
@@ -181,10 +180,14 @@ class Device:
         if self._task is not None and self._task.done():
             return f"{self.name} has ended: {self._task.exception()!r}"
         if not self.is_ready:
-            return f"{self.name} is not logged in and up to date: {self._trouble!r}"
+            return self._explain()
         if self.outbox:
             return f"{self.name} waits for the answers to {list(self.outbox)[:5]}"
         return ""
+
+    def _explain(self) -> str:
+        steps = [] if self._visiting is None else where(self._visiting.get_coro())
+        return f"{self.name} is not logged in and up to date, in {steps}; earlier {self._trouble!r}"
 
     @property
     def may_send(self) -> bool:
@@ -261,7 +264,7 @@ class Device:
     async def _run(self) -> None:
         while True:
             connection = self._connection = Connection(self)
-            visit = asyncio.create_task(self._visit(connection))
+            visit = self._visiting = asyncio.create_task(self._visit(connection))
             ended = asyncio.create_task(connection.ended.wait())
             try:
                 await asyncio.wait({visit, ended}, return_when=asyncio.FIRST_COMPLETED)
@@ -283,8 +286,8 @@ class Device:
             socket_factory=self._connect,
             use_aiofastnet=False,
         )
-        watch = asyncio.create_task(self._watch(connection))
-        try:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._watch(connection))
             await self._log_in(connection)
             for name in list(self.outbox):
                 self._send(name)
@@ -292,9 +295,6 @@ class Device:
             self.is_ready = True
             if self._is_slow:
                 connection.pause()
-            await watch
-        finally:
-            watch.cancel()
 
     async def _connect(self, url: Any) -> socket.socket:
         sock = socket.socket()
@@ -386,7 +386,7 @@ class Device:
             if waiting and not self._is_slow:
                 oldest = next(iter(waiting.values()))
                 if self.now() - oldest > UNANSWERED:
-                    connection.reset()
+                    raise TimeoutError(f"no answer within {UNANSWERED:g} s")
 
     def _expect_unavailable(self, error: Refused) -> None:
         if str(error) != "SERVICE_UNAVAILABLE":
@@ -458,3 +458,12 @@ class Counts(dict[int, int]):
 
     def __missing__(self, key: int) -> int:
         return 0
+
+
+def where(coroutine: Any) -> list[str]:
+    """Say what a coroutine waits for, from the outside to the inside."""
+    steps = []
+    while getattr(coroutine, "cr_frame", None) is not None:
+        steps.append(f"{coroutine.cr_code.co_name}:{coroutine.cr_frame.f_lineno}")
+        coroutine = coroutine.cr_await
+    return steps
