@@ -267,15 +267,17 @@ def test_unreadable_tls_file_is_one_problem(tmp_path):
 
 
 @pytest.mark.parametrize("given", [0, 1, 2])
-def test_first_redis_variable_that_is_set_is_used_and_said_to_be_unused_yet(given):
+def test_first_redis_variable_that_is_set_is_used(given):
     environ = {name: f"redis://{name}" for name in REDIS_NAMES[given:]}
     config = load(DEVELOPMENT | environ)
     assert config.redis_url == f"redis://{REDIS_NAMES[given]}"
-    assert any("not used by this version" in warning for warning in config.warnings)
 
 
 def test_wrong_redis_url_is_refused():
     assert "redis://HOST:PORT" in problems_of(**DEVELOPMENT, REDISCLOUD_URL="http://x")[0]
+    (problem,) = problems_of(**DEVELOPMENT, REDIS_URL="redis://:hunter2@cache:port")
+    assert problem.startswith("REDIS_URL (27 characters, not shown): expected redis://HOST:PORT")
+    assert "hunter2" not in problem
 
 
 def test_trusted_proxies_are_networks():

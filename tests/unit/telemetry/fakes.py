@@ -91,6 +91,7 @@ def make_sources() -> Sources:
         event_store=SimpleNamespace(delivered=17, depth=4, oldest_age=90.5),
         bus=SimpleNamespace(
             is_up=True,
+            is_redis_connected=False,
             peers=3,
             messages_out=31,
             messages_in=32,
