@@ -11,7 +11,7 @@ INSTALLED := $(VENV)/installed.stamp
 EDITABLE := $(VENV)/editable.stamp
 COMPILED := $(VENV)/compiled.stamp
 
-.PHONY: help run build test check format bench bench-deep autobahn docs clean
+.PHONY: help run build test check format bench bench-deep faults autobahn docs clean
 .DELETE_ON_ERROR:
 
 help:
@@ -22,6 +22,7 @@ help:
 	@echo "make format    format all Python code"
 	@echo "make bench     run the benchmarks"
 	@echo "make bench-deep  pages of the history in a table of ten million rows"
+	@echo "make faults    hundreds of faults under a million messages, each kind checked; half an hour"
 	@echo "make autobahn  run the WebSocket conformance suite; needs a Python 2.7"
 	@echo "make docs      write the generated documents again"
 	@echo "make clean     remove what was built; .venv and .fastchat stay"
@@ -51,6 +52,9 @@ bench: build
 
 bench-deep: build
 	$(BIN)/python -m benchmarks.deep_history --rows $(or $(ROWS),10000000)
+
+faults: build
+	$(BIN)/python -m tests.faults $(ARGS)
 
 autobahn: build
 	tests/conformance/run.sh $(CASES)

@@ -16,7 +16,7 @@ from pathlib import Path
 import uvloop
 
 from tests.faults.checker import Violation
-from tests.faults.faults import EMBEDDED, FAULTS, Fault
+from tests.faults.faults import EMBEDDED, FAULTS, REDIS, Fault
 from tests.faults.rig import Rig
 from tests.faults.servers import EmbeddedServers, Servers
 from tests.functional.store.folders import public_folder
@@ -60,9 +60,7 @@ class Dose:
         async with asyncio.TaskGroup() as group:
             for own in places.values():
                 group.create_task(self._play_in_turn(rig, faults, own))
-        end = rig.now() + LONGEST_PART
-        while rig.load.sent < messages and rig.now() < end:
-            await asyncio.sleep(0.05)
+        await rig.further(max(0, messages - rig.load.sent), LONGEST_PART)
         before = rig.messages
         violations = await rig.settle()
         self.messages += rig.messages - before
@@ -121,14 +119,15 @@ async def run(options: argparse.Namespace) -> int:
     gc.freeze()
     embedded = options.faults // EMBEDDED_SHARE
     try:
-        with public_folder() as folder:
+        with public_folder(on_disk=True) as folder:
             rig = Rig(EmbeddedServers(folder, workers=options.workers), seed=options.seed)
             await play_all(dose, rig, EMBEDDED, 1, embedded, 0, options)
-        with public_folder() as folder:
+        with public_folder(on_disk=True) as folder:
             servers = Servers(folder, hosts=options.hosts, workers=options.workers)
             rig = Rig(servers, rate=options.rate, seed=options.seed)
+            faults = FAULTS | REDIS if servers.redis else FAULTS
             await play_all(
-                dose, rig, FAULTS, FAULTS_IN_PART, options.faults, options.messages, options
+                dose, rig, faults, FAULTS_IN_PART, options.faults, options.messages, options
             )
     finally:
         print(dose.table())
@@ -162,7 +161,7 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
     parser.add_argument("--faults", type=int, default=500)
     parser.add_argument("--messages", type=int, default=1_000_000)
-    parser.add_argument("--hosts", type=int, default=1, help="servers that share one database")
+    parser.add_argument("--hosts", type=int, default=1, help="servers; several share a Redis")
     parser.add_argument("--workers", type=int, default=1, help="workers of each server")
     parser.add_argument("--rate", type=float, default=3000.0, help="messages per second at most")
     parser.add_argument("--seed", type=int, default=random.randrange(10**6))

@@ -150,6 +150,38 @@ async def silence(proxy: Proxy, chance: random.Random) -> None:
         proxy.thaw()
 
 
+# Redis
+
+
+async def kill_redis(rig: Rig, chance: random.Random) -> None:
+    redis = rig.servers.redis
+    redis.kill()
+    try:
+        await asyncio.sleep(chance.uniform(0.0, 3.0))
+    finally:
+        await redis.start()
+
+
+async def flush_redis(rig: Rig, chance: random.Random) -> None:
+    await rig.servers.redis.ask("FLUSHALL")
+
+
+async def freeze_redis(rig: Rig, chance: random.Random) -> None:
+    try:
+        rig.servers.redis.freeze()
+        await asyncio.sleep(chance.uniform(0.2, 4.0))
+    finally:
+        rig.servers.redis.thaw()
+
+
+async def cut_redis(rig: Rig, chance: random.Random) -> None:
+    await cut(chance.choice(rig.servers.redis_proxies), chance)
+
+
+async def silence_redis(rig: Rig, chance: random.Random) -> None:
+    await silence(chance.choice(rig.servers.redis_proxies), chance)
+
+
 # Clients
 
 
@@ -221,6 +253,15 @@ FAULTS: dict[str, Fault] = {
     "clients that never read, 1 %": Fault("clients", slow_few),
     "clients that never read, 10 %": Fault("clients", slow_many),
     "all clients at once": Fault("clients", storm),
+}
+
+# Where several hosts share one.
+REDIS: dict[str, Fault] = {
+    "kill -9 of Redis": Fault("redis", kill_redis),
+    "FLUSHALL of Redis": Fault("redis", flush_redis),
+    "SIGSTOP of Redis": Fault("redis", freeze_redis),
+    "network to Redis cut": Fault("redis", cut_redis),
+    "network to Redis silent": Fault("redis", silence_redis),
 }
 
 # Of a server whose database is its own child, which goes with it.

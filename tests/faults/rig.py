@@ -80,6 +80,11 @@ class Rig:
         await asyncio.gather(*(device.stop() for device in self.devices))
         await self.servers.stop()
 
+    async def further(self, messages: int, patience: float = BACK_WITHIN) -> None:
+        """Wait until so many more were sent."""
+        goal = self.load.sent + messages
+        await wait(lambda: None if self.load.sent >= goal else "too few", patience)
+
     async def settle(self) -> list[Violation]:
         """End a part: wait for everything, check it, forget it; return what is wrong."""
         self.load.turn_off()

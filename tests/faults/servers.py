@@ -8,15 +8,18 @@ from pathlib import Path
 from tests.faults.database import Database, HostDatabase
 from tests.faults.host import Host
 from tests.faults.proxy import Proxy
+from tests.functional.broker.redis_process import KINDS, RedisProcess
 
 LANE = b"lane_commits"  # what a connection says that stores messages
 
 
 class Servers:
-    """Some hosts that share one database."""
+    """Some hosts that share one database, and where there are several one Redis."""
 
     def __init__(self, folder: Path, *, hosts: int = 1, workers: int = 1) -> None:
         """Take a folder that everybody can reach, and how many workers each host has."""
+        self.redis = RedisProcess(folder / "redis", KINDS[-1]) if hosts > 1 else None
+        self.redis_proxies: list[Proxy] = []
         self.database = Database(folder / "database")
         self.hosts: list[Host] = []
         self.database_proxies: list[Proxy] = []
@@ -26,20 +29,35 @@ class Servers:
 
     async def start(self) -> None:
         await self.database.start()
+        if self.redis is not None:
+            await self.redis.start()
         for number in range(self._host_count):
-            proxy = Proxy("127.0.0.1", self.database.port, LANE)
-            await proxy.start()
-            self.database_proxies.append(proxy)
-            dsn = self.database.dsn.replace(f":{self.database.port}/", f":{proxy.port}/")
-            host = Host(self._folder / f"host-{number}", self._workers, DATABASE_URL=dsn)
+            settings = {"DATABASE_URL": await self._proxied_database()}
+            if self.redis is not None:
+                settings["REDIS_URL"] = await self._proxied_redis(self.redis)
+            host = Host(self._folder / f"host-{number}", self._workers, **settings)
             self.hosts.append(host)
             await host.start()
+
+    async def _proxied_database(self) -> str:
+        proxy = Proxy("127.0.0.1", self.database.port, LANE)
+        await proxy.start()
+        self.database_proxies.append(proxy)
+        return self.database.dsn.replace(f":{self.database.port}/", f":{proxy.port}/")
+
+    async def _proxied_redis(self, redis: RedisProcess) -> str:
+        proxy = Proxy("127.0.0.1", redis.port)
+        await proxy.start()
+        self.redis_proxies.append(proxy)
+        return f"redis://127.0.0.1:{proxy.port}"
 
     async def stop(self) -> None:
         for host in self.hosts:
             await host.stop()
-        for proxy in self.database_proxies:
+        for proxy in (*self.database_proxies, *self.redis_proxies):
             await proxy.stop()
+        if self.redis is not None:
+            self.redis.kill()
         self.database.stop()
 
 

@@ -1,0 +1,67 @@
+"""The short dose: some faults of each kind under load, and nothing is lost, doubled or misplaced.
+
+The long dose is ``make faults``.
+"""
+
+import asyncio
+import random
+
+import pytest
+
+from tests.faults.faults import EMBEDDED, FAULTS, REDIS
+from tests.faults.rig import Rig
+from tests.faults.servers import EmbeddedServers, Servers
+from tests.functional.store.folders import public_folder
+
+SEED = 6
+ENOUGH = 300  # messages before the faults, and after them
+
+
+@pytest.fixture
+def folder():
+    # A COMMIT takes time on a disk, so that much is under way at any moment.
+    with public_folder(on_disk=True) as folder:
+        yield folder
+
+
+async def play(servers, faults, *parts):
+    """Let faults happen, part after part, and demand that nothing is wrong after each."""
+    rig = Rig(servers, users=18, groups=2, rate=1000.0, seed=SEED)
+    chance = random.Random(SEED)
+    try:
+        await rig.start()
+        for names in parts:
+            rig.load.turn_on()
+            await rig.further(ENOUGH)
+            async with asyncio.TaskGroup() as group:
+                for name in names:
+                    group.create_task(faults[name].play(rig, chance))
+            await rig.further(ENOUGH)
+            assert await rig.settle() == [], names
+    finally:
+        await rig.stop()
+    assert rig.messages > len(parts) * ENOUGH
+
+
+async def test_nothing_is_lost_when_one_host_and_its_database_fail(folder):
+    await play(
+        Servers(folder, workers=2),
+        FAULTS,
+        ["kill -9 of a worker", "answers to COMMIT cut off", "clients reset"],
+        ["rolling restart", "network to PostgreSQL cut", "clients half open", "step of the clock"],
+        ["kill -9 of PostgreSQL", "SIGSTOP of a worker", "clients that never read, 10 %"],
+        ["kill -9 of the supervisor", "read-only database", "all clients at once"],
+    )
+
+
+async def test_nothing_is_lost_when_hosts_cannot_talk_through_redis(folder):
+    await play(
+        Servers(folder, hosts=2, workers=1),
+        FAULTS | REDIS,
+        ["kill -9 of Redis", "kill -9 of a worker"],
+        ["network to Redis silent", "FLUSHALL of Redis", "fast restart of PostgreSQL"],
+    )
+
+
+async def test_nothing_is_lost_when_a_server_dies_with_its_embedded_database(folder):
+    await play(EmbeddedServers(folder), EMBEDDED, list(EMBEDDED))
