@@ -14,6 +14,7 @@ from tests.faults.servers import EmbeddedServers, Servers
 from tests.functional.store.folders import public_folder
 
 SEED = 6
+SHOWN = 10  # violations
 ENOUGH = 300  # messages before the faults, and after them
 
 
@@ -37,7 +38,8 @@ async def play(servers, faults, *parts):
                 for name in names:
                     group.create_task(faults[name].play(rig, chance))
             await rig.further(ENOUGH)
-            assert await rig.settle() == [], names
+            found = await rig.settle()
+            assert not found, "\n".join([f"after {names}", *map(str, found[:SHOWN])])
     finally:
         await rig.stop()
     assert rig.messages > len(parts) * ENOUGH
