@@ -71,8 +71,8 @@ def start_lossy(start_workers, wire):
     """A function that starts workers with this wire between them."""
 
     class LossyPlace(Place):
-        def open_carrier(self, own, callbacks):
-            return LossyCarrier(super().open_carrier(own, callbacks), wire)
+        def open_carrier(self, own, callbacks, **options):
+            return LossyCarrier(super().open_carrier(own, callbacks, **options), wire)
 
     async def start(count=2, **settings):
         return await start_workers(count, LossyPlace, **settings)
