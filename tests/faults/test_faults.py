@@ -1,4 +1,4 @@
-"""The short dose: some faults of each kind under load, and nothing is lost, doubled or misplaced.
+"""The short dose: faults of many kinds under load, and nothing is lost, doubled or misplaced.
 
 The long dose is ``make faults``.
 """
@@ -15,7 +15,7 @@ from tests.functional.store.folders import public_folder
 
 SEED = 6
 SHOWN = 10  # violations
-ENOUGH = 300  # messages before the faults, and after them
+ENOUGH = 200  # messages before the faults, and after them
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def folder():
 
 async def play(servers, faults, *parts):
     """Let faults happen, part after part, and demand that nothing is wrong after each."""
-    rig = Rig(servers, users=18, groups=2, rate=1000.0, seed=SEED)
+    rig = Rig(servers, users=12, groups=2, rate=1000.0, seed=SEED)
     chance = random.Random(SEED)
     try:
         await rig.start()
@@ -45,14 +45,13 @@ async def play(servers, faults, *parts):
     assert rig.messages > len(parts) * ENOUGH
 
 
-async def test_nothing_is_lost_when_one_host_and_its_database_fail(folder):
+async def test_nothing_is_lost_when_workers_of_one_host_and_its_database_fail(folder):
     await play(
         Servers(folder, workers=2),
         FAULTS,
-        ["kill -9 of a worker", "answers to COMMIT cut off", "clients reset"],
-        ["rolling restart", "network to PostgreSQL cut", "clients half open", "step of the clock"],
-        ["kill -9 of PostgreSQL", "SIGSTOP of a worker", "clients that never read, 10 %"],
-        ["kill -9 of the supervisor", "read-only database", "all clients at once"],
+        ["kill -9 of a worker", "answers to COMMIT cut off", "clients half open"],
+        ["rolling restart", "kill -9 of PostgreSQL", "step of the clock", "clients reset"],
+        ["SIGSTOP of a worker", "read-only database", "clients that never read, 10 %"],
     )
 
 
@@ -60,8 +59,8 @@ async def test_nothing_is_lost_when_hosts_cannot_talk_through_redis(folder):
     await play(
         Servers(folder, hosts=2, workers=1),
         FAULTS | REDIS,
-        ["kill -9 of Redis", "kill -9 of a worker"],
-        ["network to Redis silent", "FLUSHALL of Redis", "fast restart of PostgreSQL"],
+        ["kill -9 of Redis", "kill -9 of the supervisor"],
+        ["network to Redis silent", "network to PostgreSQL cut", "all clients at once"],
     )
 
 
