@@ -24,6 +24,7 @@ from tests.functional.store.folders import public_folder
 FAULTS_IN_PART = 5
 EMBEDDED_SHARE = 20  # of so many faults one is of a server with an embedded database
 LONGEST_GAP = 1.0  # seconds between two faults in one place
+MOST_IN_PART = 20_000  # messages, whose histories are in memory until they are checked
 LONGEST_PART = 60.0  # seconds that a part waits for its messages
 SHOWN = 20  # violations
 
@@ -146,7 +147,7 @@ async def play_all(
     options: argparse.Namespace,
 ) -> None:
     """Go on until there were so many faults and messages."""
-    each = messages * in_part // max(1, count)
+    each = min(MOST_IN_PART, messages * in_part // max(1, count))
     try:
         await rig.start()
         while dose.faults.total() < count or dose.messages < messages:

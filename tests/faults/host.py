@@ -24,6 +24,7 @@ OWN_SETTINGS = {
     "MESSAGE_RATE_LIMIT": MANY,
     "COMMAND_RATE_LIMIT": MANY,
     "DB_MAX_CONNECTIONS": "24",
+    "SHUTDOWN_TIMEOUT": "5000",  # a rolling restart takes as long for each worker
 }
 PAUSE = 0.1  # seconds before it is started once more
 SHOWN = 4000  # bytes of the log in an error
