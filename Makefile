@@ -12,7 +12,7 @@ EDITABLE := $(VENV)/editable.stamp
 COMPILED := $(VENV)/compiled.stamp
 LOCUST := $(VENV)/locust.stamp
 
-.PHONY: help run build test check format bench bench-deep loadtest autobahn docs clean
+.PHONY: help run build test check format bench bench-deep loadtest faults autobahn docs clean
 .DELETE_ON_ERROR:
 
 help:
@@ -24,6 +24,7 @@ help:
 	@echo "make bench     run the benchmarks"
 	@echo "make bench-deep  pages of the history in a table of ten million rows"
 	@echo "make loadtest  a short load with reports in reports/, and every documented limit; ARGS=--help"
+	@echo "make faults    hundreds of faults under a million messages, each kind checked; half an hour"
 	@echo "make autobahn  run the WebSocket conformance suite; needs a Python 2.7"
 	@echo "make docs      write the generated documents again"
 	@echo "make clean     remove what was built; .venv and .fastchat stay"
@@ -36,7 +37,7 @@ build: $(COMPILED)
 # More processes than cores: tests wait for time-outs and other processes most of the time.
 test: build
 	.ci/chromium
-	$(BIN)/python -m pytest --numprocesses=$(or $(PROCESSES),4) --dist=worksteal $(ARGS)
+	$(BIN)/python -m pytest --numprocesses=$(or $(PROCESSES),3) --dist=worksteal $(ARGS)
 
 check: build
 	$(BIN)/ruff format --check .
@@ -57,6 +58,9 @@ bench-deep: build
 
 loadtest: build $(LOCUST)
 	$(BIN)/python -m loadtests.run $(ARGS)
+
+faults: build
+	$(BIN)/python -m tests.faults $(ARGS)
 
 autobahn: build
 	tests/conformance/run.sh $(CASES)

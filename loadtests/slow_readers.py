@@ -1,8 +1,9 @@
 """Clients that never read: what they cost, and whether others notice.
 
-Pairs write to each other at an even rate; some more users read nothing and get long messages until
-the server closes them. Told are the latency of the pairs without and with slow readers, the memory
-of the server for each of these, how they were closed, and whether they catch up afterwards.
+Pairs write to each other at an even rate, and one user writes long messages to some more, who at
+first read them and then do not any more, until the server closes them. Told are the latency of the
+pairs before and after that, by how much the server's memory grew for each of these, how they were
+closed, and whether they catch up afterwards.
 
     python -m loadtests.slow_readers [--clients 1000] [--share 0.01,0.1] [--rate 1000]
 """
@@ -11,6 +12,7 @@ import argparse
 import asyncio
 import resource
 import socket
+import time
 from typing import Any
 
 from fastchat.bench.crowd import Crowd, quantile
@@ -25,9 +27,8 @@ from fastchat.bench.processes import resident
 
 MOST_FILES = 1_000_000
 SECONDS = 10.0  # of each look
-LONG = "x" * 4000
-MOST_LONG = 2000  # messages to one slow reader; far beyond any outbox and socket
-PATIENCE = 60.0
+LONG = "x" * 9500
+LONG_RATE = 400.0  # of these messages per second, to all who will not read together
 SAMPLE = 0.05  # seconds between two looks at the memory
 SLOW_CONSUMER = 1013
 
@@ -53,35 +54,22 @@ async def measure(server: PrivateServer, clients: int, slow: int, rate: float) -
     users = [str(number + 1) for number in range(clients)]
     others = Crowd(server.url, server.token, users)
     await others.open()
+    writer = await enter(server, str(clients + slow + 1))
+    readers = [await enter(server, str(clients + number + 1)) for number in range(slow)]
     await others.write_open(SECONDS / 2, rate)
     await others.settle()
-    others.figures.clear()
-    await others.write_open(SECONDS, rate)
-    await others.settle()
-    calm = others.figures.deliveries
-    others.figures.clear()
-
-    writer = Peer(str(clients + slow + 1))
-    await writer.connect(server.url)
-    await writer.log_in(server.token(writer.user_id))
-    readers = [await stop_reading(server, str(clients + n + 1)) for n in range(slow)]
-    pid = server.worker_pid
-    before = resident(pid)
-    highest = before
-    writing = asyncio.create_task(others.write_open(SECONDS, rate))
-    filling = asyncio.create_task(fill(server, writer, readers))
-    while not (writing.done() and filling.done()):
-        highest = max(highest, resident(pid))
-        await asyncio.sleep(SAMPLE)
-    await asyncio.gather(writing, filling)
-    await others.settle()
-    closed = server.page("/metrics")["slowConsumers"]
+    calm, _ = await look(server, others, rate, writer, readers)
+    for reader in readers:
+        stop_reading(reader)
+    known = server.page("/metrics")["slowConsumers"]
+    busy, grown = await look(server, others, rate, writer, readers)
+    while (closed := server.page("/metrics")["slowConsumers"] - known) < slow:
+        await write_to(writer, readers, 1.0)
     print(
         f"{slow} slow readers beside {clients:,}: p50 {quantile(calm, 0.5) * 1e3:.1f} → "
-        f"{quantile(others.figures.deliveries, 0.5) * 1e3:.1f} ms, p99 "
-        f"{quantile(calm, 0.99) * 1e3:.1f} → "
-        f"{quantile(others.figures.deliveries, 0.99) * 1e3:.1f} ms; "
-        f"{(highest - before) / slow:.0f} KB each at the most; {closed} closed {SLOW_CONSUMER}; "
+        f"{quantile(busy, 0.5) * 1e3:.1f} ms, p99 {quantile(calm, 0.99) * 1e3:.1f} → "
+        f"{quantile(busy, 0.99) * 1e3:.1f} ms; {grown / slow:.0f} KB each at the most; "
+        f"{closed} closed {SLOW_CONSUMER}; "
         f"{await caught_up(server, readers, writer.user_id)} caught up",
         flush=True,
     )
@@ -91,32 +79,47 @@ async def measure(server: PrivateServer, clients: int, slow: int, rate: float) -
     await others.close()
 
 
-async def stop_reading(server: PrivateServer, user_id: str) -> Peer:
-    """Log a user in, and read nothing any more."""
+async def enter(server: PrivateServer, user_id: str) -> Peer:
     peer = Peer(user_id)
     await peer.connect(server.url)
     await peer.log_in(server.token(user_id))
+    return peer
+
+
+async def look(
+    server: PrivateServer, others: Crowd, rate: float, writer: Peer, readers: list[Peer]
+) -> tuple[list[float], int]:
+    """Let all write for a time; return delivery times of the others, and by how many KB it grew."""
+    others.figures.clear()
+    pid = server.worker_pid
+    before = highest = resident(pid)
+    writing = asyncio.gather(others.write_open(SECONDS, rate), write_to(writer, readers, SECONDS))
+    while not writing.done():
+        highest = max(highest, resident(pid))
+        await asyncio.sleep(SAMPLE)
+    await writing
+    await others.settle()
+    return others.figures.deliveries, highest - before
+
+
+async def write_to(writer: Peer, readers: list[Peer], seconds: float) -> None:
+    """Write long messages to some users in turn, at an even rate."""
+    sent = 0
+    began = time.monotonic()
+    while (passed := time.monotonic() - began) < seconds:
+        while sent < passed * LONG_RATE:
+            reader = readers[sent % len(readers)]
+            writer.send(type="send_private_message", recipientId=reader.user_id, content=LONG)
+            sent += 1
+        await asyncio.sleep(0.005)
+
+
+def stop_reading(peer: Peer) -> None:
+    """Read nothing any more."""
     assert peer.transport is not None
     transport: Any = peer.transport.underlying_transport
     transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     transport.pause_reading()
-    return peer
-
-
-async def fill(server: PrivateServer, writer: Peer, readers: list[Peer]) -> None:
-    """Write to all slow readers in turn until all are closed."""
-    known = server.page("/metrics")["slowConsumers"]
-    for number in range(MOST_LONG):
-        for reader in readers:
-            writer.send(type="send_private_message", recipientId=reader.user_id, content=LONG)
-            await asyncio.sleep(0)
-        # Every look waits for the answer to all that was sent before.
-        await writer.ask(type="ping")
-        if number % 10 == 9:
-            page = await asyncio.to_thread(server.page, "/metrics")
-            if page["slowConsumers"] - known >= len(readers):
-                return
-    raise SystemExit("the slow readers were not closed")
 
 
 async def caught_up(server: PrivateServer, readers: list[Peer], writer_id: str) -> int:
