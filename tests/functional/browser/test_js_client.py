@@ -1,6 +1,5 @@
 """The TypeScript client against the real server; what it promises is in ``clients/js/tests``."""
 
-import asyncio
 import gzip
 import hashlib
 import json
@@ -9,38 +8,16 @@ import re
 import pytest
 
 from tests.functional.browser.control import CLIENT, close_codes
+from tests.functional.browser.nodes import TIMEOUT, run_tests
 
 in_browser_loop = pytest.mark.asyncio(loop_scope="package")
 MOST_BYTES = 8 * 1024  # gzipped
-TIMEOUT = 120  # seconds; a bound, no expectation
 BUILT = CLIENT / "dist" / "index.js"
-
-
-async def run(*command, **environ):
-    """Run a program; return its exit code and everything it printed."""
-    process = await asyncio.create_subprocess_exec(
-        *command,
-        cwd=CLIENT,
-        env=environ,
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-    )
-    try:
-        async with asyncio.timeout(TIMEOUT):
-            printed, _ = await process.communicate()
-    except BaseException:
-        process.kill()
-        await process.wait()
-        raise
-    return process.returncode, printed.decode()
 
 
 @in_browser_loop
 async def test_cases_pass_under_node(control, node):
-    code, printed = await run(node, "--test", "tests/node.test.mjs", CONTROL=control.url)
-    assert code == 0, printed
-    assert re.search(r"^\S skipped 0$", printed, re.MULTILINE), printed
+    await run_tests(node, CLIENT / "tests" / "node.test.mjs", CONTROL=control.url)
 
 
 @in_browser_loop

@@ -13,6 +13,7 @@ from playwright.async_api import expect
 from fastchat.auth.demo import demo_key
 from fastchat.handlers.page import FILES, POLICY
 from tests.functional.browser.conftest import running
+from tests.functional.browser.nodes import run_tests
 from tests.functional.client import ChatClient
 from tests.functional.failure.process import SECRET, token
 
@@ -97,6 +98,11 @@ async def test_in_production_one_signs_in_with_a_token(http, browser, database):
         await page.get_by_role("button", name="Sign out").first.click()
         await expect(page.locator(".pane")).to_have_count(1)
         await page.close()
+
+
+@in_browser_loop
+async def test_what_the_page_makes_of_news_and_figures(node):
+    await run_tests(node, ROOT / "web" / "tests" / "store.test.mjs")
 
 
 def test_built_page_is_that_of_the_sources():
