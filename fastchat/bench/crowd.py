@@ -15,7 +15,7 @@ from time import monotonic
 import msgspec
 
 from fastchat.bench.addresses import address_of
-from fastchat.bench.peer import Peer, Seen, SeenMessage, decode_message
+from fastchat.bench.peer import Peer, PeerError, Seen, SeenMessage, decode_message
 from fastchat.bench.tally import Tally
 
 AT_ONCE = 100  # log-ins under way at the same time
@@ -139,9 +139,11 @@ class Crowd:
         other = self._other[id(peer)].user_id
         has_more = True
         while has_more:
-            page = await peer.ask(
+            page = await peer.insist(
                 type="get_private_messages", recipientId=other, after=seq, limit=200
             )
+            if page["type"] == "error":
+                raise PeerError(f"no history: {page['details']}")
             for message in page["messages"]:
                 seen = decode_message(msgspec.json.encode(message))
                 self.tally.note_missed(peer.user_id, seen)

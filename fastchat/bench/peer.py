@@ -131,7 +131,7 @@ class Peer(WSListener):
             PeerError: the server refuses, or ends the connection.
         """
         began = monotonic()
-        answer = await self.ask(type="authenticate", token=token)
+        answer = await self.insist(type="authenticate", token=token)
         if answer["type"] != "connected":
             raise PeerError(f"user {self.user_id} cannot log in: {answer['details']}")
         self.authenticated_in = monotonic() - began
@@ -164,6 +164,15 @@ class Peer(WSListener):
             raise PeerError(f"no answer to {command.get('type')}") from None
         finally:
             self._asked.pop(request_id, None)
+
+    async def insist(self, **command: object) -> dict[str, Any]:
+        """Ask until the answer is another one than to try again later; see ``ask``."""
+        end = monotonic() + TIMEOUT
+        while True:
+            answer = await self.ask(**command)
+            if answer.get("code") != "SERVICE_UNAVAILABLE" or monotonic() > end:
+                return answer
+            await asyncio.sleep(float(answer.get("retryAfter", 1)))
 
     def ping(self) -> None:
         """Send a WebSocket ping, so that the server does not take the user for gone."""

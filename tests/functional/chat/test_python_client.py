@@ -281,6 +281,20 @@ async def test_a_connection_that_is_half_open_is_given_up(quick, wire):
         assert wire.connections >= 2
 
 
+async def test_can_be_closed_while_it_connects(quick, wire):
+    wire.is_frozen = True
+    client = Client(wire.url, lambda: quick.token(1))
+    heard = Heard(client)
+    async with client:
+        async with asyncio.timeout(BOUND):
+            while not wire.connections:
+                await asyncio.sleep(0.01)
+        assert heard.of(StateChanged)[-1].state is State.CONNECTING
+    assert client.state is State.CLOSED
+    # The handshake that went on ends without anybody who hears of it.
+    wire.is_frozen = False
+
+
 async def test_a_server_that_does_not_answer_is_given_up(quick, wire):
     async with joined(quick, 1, wire.url, answer_timeout=0.3) as (alice, heard):
         wire.is_frozen = True
