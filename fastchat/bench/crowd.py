@@ -212,7 +212,7 @@ class Crowd:
             self._other[id(second)] = first
 
     def _send(self, peer: Peer, due: float) -> None:
-        if not peer.is_open:
+        if not peer.is_open or not peer.has_session:
             return
         name = f"{self._prefix}{next(self._numbers)}"
         self._unacknowledged[name] = due, peer

@@ -72,6 +72,7 @@ class Peer(WSListener):
         self.close_code = 0  # 0: open
         self.close_reason = ""
         self.pings = 0  # of the server
+        self.has_session = False
         self.connected_in = 0.0  # seconds
         self.authenticated_in = 0.0  # seconds
         self._answers_pings = True
@@ -135,6 +136,7 @@ class Peer(WSListener):
         if answer["type"] != "connected":
             raise PeerError(f"user {self.user_id} cannot log in: {answer['details']}")
         self.authenticated_in = monotonic() - began
+        self.has_session = True
 
     def send(self, **command: object) -> None:
         """Send a command, named as on the wire."""

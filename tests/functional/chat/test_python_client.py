@@ -1,6 +1,7 @@
 """The Python client against the real server, over a wire that is cut, silent, or lies."""
 
 import asyncio
+import json
 from contextlib import asynccontextmanager
 
 import pytest
@@ -112,10 +113,9 @@ async def test_goes_through_its_states_in_order(quick):
         pass
     assert [change.state for change in heard.of(StateChanged)] == [
         State.CONNECTING,
-        State.AUTHENTICATING,
-        State.SYNCING,
+        State.CATCHING_UP,
         State.ONLINE,
-        State.CLOSED,
+        State.IDLE,
     ]
 
 
@@ -207,6 +207,34 @@ async def test_says_when_the_history_is_to_be_read_again(quick, wire):
         assert len(heard.of(Resync)) == 1
 
 
+async def test_goes_on_where_an_earlier_client_has_stopped(quick):
+    bob = await quick.join(2)
+    await say(bob, "1", "old")
+    async with joined(quick, 1, quick.url) as (alice, heard):
+        await say(bob, "1", "known")
+        await heard.until(lambda: heard.contents == ["known"])
+        saved = json.loads(json.dumps(alice.positions))
+    await say(bob, "1", "missed")
+    async with joined(quick, 1, quick.url, positions=saved) as (_, heard):
+        assert heard.contents == ["missed"]
+    async with joined(quick, 1, quick.url) as (_, heard):
+        assert heard.contents == []
+
+
+async def test_asks_for_what_is_missing_on_a_live_connection_too(quick):
+    bob = await quick.join(2)
+    created = await bob.request(type="create_group", groupName="g")
+    group_id = created["group"]["groupId"]
+    await bob.request(type="send_group_message", groupId=group_id, content="before")
+    async with joined(quick, 1, quick.url) as (_, heard):
+        # The client hears of the group when it is at its third change.
+        await bob.request(type="add_group_member", groupId=group_id, userId="1")
+        caught_up = await heard.first(CaughtUp)
+        assert caught_up.news.conversation_id == group_id
+        assert heard.of(Resync) == []
+        assert [change.state for change in heard.of(StateChanged)][-1] is State.ONLINE
+
+
 async def test_is_told_that_it_is_no_longer_in_a_group(quick, wire):
     bob = await quick.join(2)
     created = await bob.request(type="create_group", groupName="g", initialMembers=["1"])
@@ -290,7 +318,7 @@ async def test_can_be_closed_while_it_connects(quick, wire):
             while not wire.connections:
                 await asyncio.sleep(0.01)
         assert heard.of(StateChanged)[-1].state is State.CONNECTING
-    assert client.state is State.CLOSED
+    assert client.state is State.IDLE
     # The handshake that went on ends without anybody who hears of it.
     wire.is_frozen = False
 
@@ -381,7 +409,7 @@ async def test_a_final_close_code_ends_the_client(quick, wire, frame):
         sent = alice.send_private_message("2", "a")
         await sent
         wire.inject(frame)
-        change = await heard.state(State.CLOSED)
+        change = await heard.state(State.STOPPED)
         assert change.reason
         with pytest.raises(ClientClosed):
             await alice.ping()
