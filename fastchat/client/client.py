@@ -20,6 +20,7 @@ from fastchat.client.errors import (
     ClientClosed,
     CommandFailed,
     ConnectionLost,
+    TokenTrouble,
     TokenUnavailable,
 )
 from fastchat.client.exchange import Exchange, encode
@@ -258,9 +259,8 @@ class Client(Commands):
             await self._tokens.get()
         except TokenUnavailable as error:
             raise ClientClosed(str(error)) from None
-        except Exception as error:
-            # Whoever gives tokens has troubles of his own; what he says may hold secrets.
-            return Ending(ABNORMAL, f"no token: {type(error).__name__}")
+        except TokenTrouble as error:
+            return _explain_failure(error)
         try:
             self._link = link = await self._open()
         except CannotConnect as error:
@@ -268,6 +268,7 @@ class Client(Commands):
         except ValueError as error:
             raise ClientClosed(str(error)) from None
         beside: list[asyncio.Task[None]] = []
+        failure: Ending | None = None
         try:
             await self._log_in(link)
             self._enter(State.CATCHING_UP)
@@ -279,15 +280,14 @@ class Client(Commands):
             self._sending.begin(link)
         except ConnectionLost:
             pass
-        except CommandFailed as error:
-            if error.code not in TRY_AGAIN:
-                link.close()
-                raise ClientClosed(error.details) from None
+        except (CommandFailed, TokenTrouble) as error:
             link.close()
-            return Ending(ABNORMAL, error.details, retry_after=error.retry_after or 0.0)
-        except TokenUnavailable as error:
+            failure = _explain_failure(error)
+        except BaseException as error:
             link.close()
-            raise ClientClosed(str(error)) from None
+            if isinstance(error, TokenUnavailable):
+                raise ClientClosed(str(error)) from None
+            raise
         finally:
             try:
                 ending = await self._leave(link)
@@ -295,7 +295,7 @@ class Client(Commands):
                 for task in beside:
                     task.cancel()
                 await asyncio.gather(*beside, return_exceptions=True)
-        return self._explain(ending)
+        return failure or self._explain(ending)
 
     async def _open(self) -> Link:
         self._welcome = asyncio.get_running_loop().create_future()
@@ -405,8 +405,8 @@ class Client(Commands):
                 await self._exchange.ask(link, Authenticate(token=token), TokenRefreshed)
             except (TokenUnavailable, ConnectionLost):
                 return
-            except Exception:
-                # Its source is in trouble, or the server does not like it: the old one still holds.
+            except (TokenTrouble, CommandFailed):
+                # The old one still holds.
                 await asyncio.sleep(TOKEN_RETRY)
                 continue
             if self._tokens.replace_at <= before:
@@ -478,3 +478,16 @@ class Client(Commands):
             if isinstance(event, ServerDraining):
                 self._draining = event
             self._news.take(event)
+
+
+def _explain_failure(error: CommandFailed | TokenTrouble) -> Ending:
+    """Say how a visit ends that came to nothing.
+
+    Raises:
+        ClientClosed: the next one would end the same way.
+    """
+    if isinstance(error, TokenTrouble):
+        return Ending(ABNORMAL, str(error))
+    if error.code not in TRY_AGAIN:
+        raise ClientClosed(error.details) from None
+    return Ending(ABNORMAL, error.details, retry_after=error.retry_after or 0.0)

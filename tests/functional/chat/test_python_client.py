@@ -323,6 +323,19 @@ async def test_can_be_closed_while_it_connects(quick, wire):
     wire.is_frozen = False
 
 
+async def test_can_be_closed_while_it_catches_up(quick, wire):
+    client = Client(wire.url, lambda: quick.token(1))
+
+    def freeze(change):
+        wire.is_frozen = change.state is State.CATCHING_UP
+
+    client.on(StateChanged, freeze)
+    heard = Heard(client)
+    async with client:
+        await heard.state(State.CATCHING_UP)
+    assert client.state is State.IDLE
+
+
 async def test_a_server_that_does_not_answer_is_given_up(quick, wire):
     async with joined(quick, 1, wire.url, answer_timeout=0.3) as (alice, heard):
         wire.is_frozen = True
@@ -390,7 +403,9 @@ async def test_tries_a_new_token_when_one_is_refused(quick):
 
 
 async def test_a_source_of_tokens_in_trouble_is_asked_again(quick):
-    answers = iter([RuntimeError("secret"), quick.token(1)])
+    # The third is asked for when the server has refused the second.
+    refused = quick.token("nobody")
+    answers = iter([RuntimeError("secret"), refused, RuntimeError("secret"), quick.token(1)])
 
     def get_token():
         answer = next(answers)
@@ -399,8 +414,8 @@ async def test_a_source_of_tokens_in_trouble_is_asked_again(quick):
         return answer
 
     async with joined(quick, 1, quick.url, get_token=get_token) as (_, heard):
-        change = await heard.state(State.WAITING)
-        assert change.reason == "no token: RuntimeError"
+        for change in [await heard.state(State.WAITING, times) for times in (1, 2)]:
+            assert change.reason == "no token: RuntimeError"
 
 
 @pytest.mark.parametrize("frame", [BINARY_FRAME, BAD_TEXT_FRAME, RESERVED_FRAME])
