@@ -96,9 +96,12 @@ class Crowd:
                 await self._enter(number)
             progress(next(done))
 
-        async with asyncio.TaskGroup() as group:
-            for number in range(len(self.peers)):
-                group.create_task(one(number))
+        try:
+            async with asyncio.TaskGroup() as group:
+                for number in range(len(self.peers)):
+                    group.create_task(one(number))
+        except ExceptionGroup as several:
+            raise several.exceptions[0] from None
         self._pair()
         self._pinging = asyncio.create_task(self._ping())
 
