@@ -35,7 +35,7 @@ build: $(COMPILED)
 
 # More processes than cores: tests wait for time-outs and other processes most of the time.
 test: build
-	$(BIN)/python -m pytest --numprocesses=$(or $(PROCESSES),4) --dist=worksteal $(ARGS)
+	$(BIN)/python -m pytest --numprocesses=$(or $(PROCESSES),3) --dist=worksteal $(ARGS)
 
 check: build
 	$(BIN)/ruff format --check .

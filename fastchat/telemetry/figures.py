@@ -36,6 +36,11 @@ COUNTERS: tuple[tuple[str, str, Reading], ...] = (
         "Connections closed because their outbox was full",
         lambda s: s.transport.slow_consumers,
     ),
+    (
+        "limit_misses",
+        "Decisions on a limit that a worker made alone although all share it",
+        lambda s: s.limits.misses,
+    ),
     ("commands", "Commands decoded and admitted", lambda s: s.spine.commands),
     ("batches", "Batches committed", lambda s: s.writer.batches),
     ("messages_stored", "Messages committed", lambda s: s.writer.messages),
