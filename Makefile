@@ -58,6 +58,7 @@ docs: build
 	$(BIN)/fastchat config --docs > docs/configuration.md
 	$(BIN)/fastchat schema --json-schema > docs/schema/protocol.schema.json
 	$(BIN)/fastchat schema --asyncapi > docs/schema/asyncapi.json
+	$(BIN)/fastchat schema --openapi > docs/schema/openapi.json
 
 clean:
 	rm -rf build dist reports *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks .import_linter_cache

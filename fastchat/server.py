@@ -16,10 +16,11 @@ from fastchat.auth.revocation import RevocationWatch
 from fastchat.auth.tokens import TokenChecker
 from fastchat.config import Config
 from fastchat.dispatch import Dispatcher
-from fastchat.handlers import api, monitoring
+from fastchat.handlers import api, monitoring, service
 from fastchat.handlers.annotations import MessageAnnotations
 from fastchat.handlers.answers import Answers
 from fastchat.handlers.authentication import Authentication
+from fastchat.handlers.backend import Backend
 from fastchat.handlers.catching_up import SyncReplies
 from fastchat.handlers.changes import MessageChanges
 from fastchat.handlers.delivery import Delivery
@@ -27,6 +28,7 @@ from fastchat.handlers.finding import Finder
 from fastchat.handlers.group_messages import GroupMessages
 from fastchat.handlers.groups import GroupAdministration
 from fastchat.handlers.history import Conversations
+from fastchat.handlers.local_sessions import LocalSessions
 from fastchat.handlers.messages import Messages
 from fastchat.handlers.offline import OfflineEvents
 from fastchat.handlers.recent import RecentPages
@@ -143,6 +145,7 @@ class Server:
         self._background = [
             self._loop.create_task(self.watch.run()),
             self._loop.create_task(self.housekeeping.run()),
+            self._loop.create_task(self.backend.run()),
         ]
         await self.listener.start([bound], tls)
         self._tick()
@@ -162,6 +165,7 @@ class Server:
             self._use_event_writer(self._make_writer())
             self.event_writer.start()
         await self._drain_sends(deadline)
+        await self.backend.drain(max(0.0, deadline - self._loop.time()))
         await self.dispatcher.drain(max(0.0, deadline - self._loop.time()))
         await self.delivery.drain(max(0.0, deadline - self._loop.time()))
         await self.listener.drain_heads(max(0.0, deadline - self._loop.time()))
@@ -174,6 +178,7 @@ class Server:
         for task in self._background:
             task.cancel()
         await asyncio.gather(*self._background, return_exceptions=True)
+        await self.backend.stop()
         await self.announcer.stop()
         await self.messages.stop()
         await self.group_messages.stop()
@@ -258,13 +263,22 @@ class Server:
         self.event_memory = EventMemory()
         self.event_queue = EventQueue(self.cipher, self.event_memory)
         self.event_store = EventStore(self.pool, self.cipher, self.event_memory)
+        self.backend = Backend(
+            self.pool,
+            self.cipher,
+            lambda user_id: self.hub.is_here(user_id),
+            webhook_url=config.webhook_url,
+            webhook_secret=config.webhook_secret,
+        )
         has_own = config.db_max_connections >= OWN_LANE_FROM
         self._use_event_writer(self._make_writer() if has_own else self.writer)
 
     def _build_hub(self) -> None:
         config = self._config
         routes = RoutingTable()
-        self.announcer = Announcer(routes, self.contacts, config.presence_scope)
+        self.announcer = Announcer(
+            routes, self.contacts, config.presence_scope, self.backend.presence_changed
+        )
         presence = Presence(config.offline_grace_period, self.announcer.announce)
         self.hub = Hub(routes, presence)
         self.recent = RecentPages()
@@ -283,15 +297,20 @@ class Server:
     def _build_dispatcher(self, tables: BackendTables) -> Dispatcher:
         config = self._config
         encoder = self.encoder
+        self.codec = Codec(Bounds(config.max_message_length, config.max_group_members))
+        self.tokens = TokenChecker(config.jwt_secret)
         self.authentication = Authentication(
-            TokenChecker(config.jwt_secret),
+            self.tokens,
             self.users,
             self.limits,
             self.hub,
             self.watch,
             self.offline,
         )
-        neighbours = Neighbours(self.writer, self.history, self.cipher, encoder, self.answers)
+        webhooks = self.backend.webhooks
+        neighbours = Neighbours(
+            self.writer, self.history, self.cipher, encoder, self.answers, webhooks
+        )
         self.messages = Messages(
             neighbours,
             self.rooms,
@@ -346,7 +365,7 @@ class Server:
             system=System(self.contacts, self.hub),
         )
         return Dispatcher(
-            Codec(Bounds(config.max_message_length, config.max_group_members)),
+            self.codec,
             self.limits,
             self.answers,
             make_guest_routes(handlers),
@@ -379,6 +398,7 @@ class Server:
                 "removals": self.removals.clean,
                 "event_copies": self.event_memory.sweep,
                 "events": self.event_store.clean,
+                **self.backend.chores,
             }
         )
         sources = Sources(
@@ -392,6 +412,7 @@ class Server:
             conversations=self.rooms,
             event_queue=self.event_queue,
             event_store=self.event_store,
+            webhooks=self.backend.delivery,
             lag=self.lag,
             caches={
                 "pages": self.recent,
@@ -410,14 +431,23 @@ class Server:
         self.metrics = Metrics(self.census, compiled=COMPILED, version=__version__)
         health = Health(self.metrics, max_connections=config.max_connections)
         pages = api.make_routes(
-            self.authentication,
-            self.conversation_list,
-            self.pictures,
+            self.authentication, self.conversation_list, self.pictures, self.users, self.encoder
+        )
+        # These know the sessions of this worker only.
+        sessions = LocalSessions(
+            self.hub, self.watch, self.users, self.pictures, self._place.worker
+        )
+        service_pages = self.backend.make_routes(
+            self.tokens,
             self.users,
-            self.encoder,
+            self.codec,
+            (self.messages, self.group_messages),
+            sessions,
+            self._count_request,
+            config.system_user_id,
         )
         http = HttpServer(
-            {**monitoring.make_routes(health, self.metrics), **pages},
+            {**monitoring.make_routes(health, self.metrics), **pages, **service_pages},
             admit=self._admit_request,
             trusted_proxies=config.trusted_proxies,
             allowed_origins=config.allowed_origins,
@@ -441,8 +471,11 @@ class Server:
         return None
 
     def _admit_request(self, remote_ip: str, path: str) -> int:
-        if path in monitoring.PATHS:
-            return 0
+        if path in monitoring.PATHS or path.startswith(service.PREFIX):
+            return 0  # that of the main backend counts those who are not
+        return self._count_request(remote_ip, path)
+
+    def _count_request(self, remote_ip: str, path: str) -> int:
         return self.rules.admit_request(remote_ip, time.monotonic())
 
     def _on_close(self, connection: Connection) -> None:

@@ -60,7 +60,9 @@ def _parser() -> argparse.ArgumentParser:
     migrate = commands.add_parser("migrate", help="bring the database to this version's schema")
     migrate.add_argument("--sql", action="store_true", help="print the SQL instead of running it")
     gentoken = commands.add_parser("gentoken", help="print a token for a user")
-    gentoken.add_argument("--user", required=True, metavar="ID", help="user id")
+    whose = gentoken.add_mutually_exclusive_group(required=True)
+    whose.add_argument("--user", metavar="ID", help="user id")
+    whose.add_argument("--service", action="store_true", help="one of the main backend's own")
     gentoken.add_argument(
         "--expires", type=_seconds, default=3600, metavar="SECONDS", help="default: 3600"
     )
@@ -76,6 +78,9 @@ def _parser() -> argparse.ArgumentParser:
     format_ = schema.add_mutually_exclusive_group()
     format_.add_argument("--json-schema", action="store_true", help="as JSON Schema; the default")
     format_.add_argument("--asyncapi", action="store_true", help="as an AsyncAPI document")
+    format_.add_argument(
+        "--openapi", action="store_true", help="the HTTP API of the main backend, as OpenAPI"
+    )
     return parser
 
 

@@ -54,19 +54,22 @@ class Announcer:
         routes: RoutingTable,
         contacts: Contacts,
         scope: str,
+        tell_backend: Callable[[User, bool], None] = lambda user, is_online: None,
         *,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
-        """Take who is here, who knows whom, and ``PRESENCE_SCOPE``."""
+        """Take who is here, who knows whom, ``PRESENCE_SCOPE``, and what tells the main backend."""
         self._routes = routes
         self._contacts = contacts
         self._scope = scope
+        self._tell_backend = tell_backend
         self._wall_clock = wall_clock
         self._latest: dict[str, bool] = {}  # what contacts are about to hear
         self._tasks: set[asyncio.Task[None]] = set()
 
     def announce(self, user: User, is_online: bool) -> None:
         """Tell of one change."""
+        self._tell_backend(user, is_online)
         if self._scope == "none":
             return
         encode = encode_user_online if is_online else encode_user_offline

@@ -71,6 +71,18 @@ COUNTERS: tuple[tuple[str, str, Reading], ...] = (
         "Events that could not be stored for users who were not here",
         lambda s: s.event_queue.dropped,
     ),
+    ("webhooks_stored", "Webhooks stored", lambda s: s.webhooks.stored),
+    ("webhooks_delivered", "Webhooks that the backend took", lambda s: s.webhooks.delivered),
+    (
+        "webhook_failures",
+        "Tries of webhooks that the backend did not take",
+        lambda s: s.webhooks.failures,
+    ),
+    (
+        "webhooks_lost",
+        "Webhooks given up, or never stored",
+        lambda s: s.webhooks.given_up + s.webhooks.dropped,
+    ),
     ("pool_queries", "Queries of the pool", lambda s: s.pool.queries),
     ("pool_query_seconds", "Seconds spent in queries of the pool", lambda s: s.pool.query_seconds),
     ("pool_timeouts", "Queries that missed their deadline", lambda s: s.pool.timeouts),
@@ -107,6 +119,11 @@ GAUGES: tuple[tuple[str, str, Reading], ...] = (
         "events_oldest_seconds",
         "Age of the oldest of them",
         lambda s: s.event_store.oldest_age,
+    ),
+    (
+        "webhooks_waiting",
+        "Stored webhooks of all workers that wait, at the last look",
+        lambda s: s.webhooks.depth,
     ),
     ("pool_connected", "1: the database answers, every worker", lambda s: int(s.pool.is_connected)),
     ("pool_size", "Open database connections of the pool", lambda s: s.pool.size),
@@ -185,6 +202,7 @@ LARGEST = frozenset(
         # Of the whole database, whoever looked.
         "events_undelivered",
         "events_oldest_seconds",
+        "webhooks_waiting",
     }
 )
 SMALLEST = frozenset({"pool_connected"})
