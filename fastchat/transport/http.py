@@ -14,7 +14,7 @@ from http import HTTPStatus
 
 from aiohttp import web
 
-from fastchat.transport.client_ip import Network, find_client_ip
+from fastchat.transport.client_ip import Network, find_client_ip, is_within, parse_address
 
 JSON = "application/json"
 MAX_BODY = 64 * 1024  # bytes
@@ -132,10 +132,16 @@ class HttpServer:
         answer.headers["Content-Type"] = response.content_type
         answer.headers["Cache-Control"] = "no-store"
         answer.headers["Server"] = "fastchat"
-        if not request.content.is_eof():
-            # Nobody reads the rest of this body.
+        # Nobody reads the rest of a body. And a proxy might go on with a WebSocket, which has to be
+        # the first request of its connection.
+        if not request.content.is_eof() or is_handshake(request) or self._is_proxy(request):
             answer.force_close()
         return answer
+
+    def _is_proxy(self, request: web.BaseRequest) -> bool:
+        peer = request.transport.get_extra_info("peername") if request.transport else None
+        address = parse_address(peer[0]) if peer else None
+        return address is not None and is_within(address, self._trusted_proxies)
 
     async def _respond(self, request: web.BaseRequest) -> HttpResponse:
         peer = request.transport.get_extra_info("peername") if request.transport else None
@@ -148,6 +154,14 @@ class HttpServer:
         if not is_allowed_origin(request.headers.getall("Origin", []), self._allowed_origins):
             return error_response(
                 403, "PERMISSION_DENIED", "Origin not allowed", "This page may not connect."
+            )
+        if is_handshake(request):
+            return error_response(
+                400,
+                "VALIDATION_ERROR",
+                "No WebSocket here",
+                "A WebSocket has to be the first request of its connection; this one was used"
+                " before. Is the proxy's address in TRUSTED_PROXIES?",
             )
         wait = self._admit(remote_ip, request.path)
         if wait:
@@ -188,6 +202,11 @@ class HttpServer:
             return error_response(error.status, error.code, error.message, error.details)
         except Exception as error:
             return _bug(error)
+
+
+def is_handshake(request: web.BaseRequest) -> bool:
+    """Whether a request wants to become a WebSocket, for which it is too late here."""
+    return request.headers.get("Upgrade", "").lower() == "websocket"
 
 
 async def _read_body(request: web.BaseRequest) -> bytes:

@@ -190,13 +190,13 @@ async def test_forwarded_address_and_origin_are_judged_as_for_the_websocket(serv
         ROUTES, trusted_proxies=[ip_network("127.0.0.1")], allowed_origins=["https://a.example"]
     )
     await server.start(http=page)
-    client = await server.connect()
     for header, status in [
         ("X-Forwarded-For: 203.0.113.9", 200),
         ("X-Forwarded-For: nonsense", 400),
         ("Origin: https://A.example", 200),
         ("Origin: https://b.example", 403),
     ]:
+        client = await server.connect()
         await client.send(request("GET", "/show", b"", header))
         head, body = await client.read_response()
         assert head.startswith(f"HTTP/1.1 {status} "), header
@@ -247,3 +247,25 @@ async def test_both_kinds_share_the_port(server):
     assert "101" in await chat.read_head()
     assert "200" in await page.read_head()
     await until(lambda: server.endpoint.connections == 1)
+
+
+async def test_a_proxys_connection_serves_one_request_so_that_a_websocket_never_comes_second(
+    server,
+):
+    page = HttpServer(ROUTES, trusted_proxies=[ip_network("127.0.0.1")])
+    await server.start(http=page)
+    client = await server.connect()
+    await client.send(request("GET", "/show"))
+    head, _ = await client.read_response()
+    assert "connection: close" in head.lower()
+    await client.expect_end()
+
+
+async def test_a_websocket_on_a_connection_that_was_used_is_refused_with_the_reason(client):
+    await client.send(request("GET", "/show"))
+    await client.read_response()
+    await client.send(upgrade_head())
+    head, body = await client.read_response()
+    assert head.startswith("HTTP/1.1 400")
+    assert b"first request of its connection" in body
+    await client.expect_end()
