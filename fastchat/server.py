@@ -18,6 +18,7 @@ from fastchat.config import Config
 from fastchat.dispatch import Dispatcher
 from fastchat.handlers import api, monitoring, service
 from fastchat.handlers.annotations import MessageAnnotations
+from fastchat.handlers.announcing import Announcer
 from fastchat.handlers.answers import Answers
 from fastchat.handlers.authentication import Authentication
 from fastchat.handlers.backend import Backend
@@ -34,53 +35,38 @@ from fastchat.handlers.offline import OfflineEvents
 from fastchat.handlers.recent import RecentPages
 from fastchat.handlers.rows import RowEncoder
 from fastchat.handlers.sending import Neighbours
-from fastchat.handlers.system import Announcer, System
+from fastchat.handlers.system import System
 from fastchat.handlers.typing import TypingEvents
 from fastchat.host import Place
 from fastchat.housekeeping import Housekeeping
+from fastchat.hub.directory import Directory
 from fastchat.hub.presence import Presence
 from fastchat.hub.sessions import Hub
-from fastchat.interfaces import Session
+from fastchat.interfaces import Session, Sessions, User
+from fastchat.other_workers import OtherWorkers
 from fastchat.protocol.codec import Codec
 from fastchat.protocol.codes import CloseCode
 from fastchat.protocol.command import Bounds
 from fastchat.protocol.events import encode_server_draining, encode_server_full
 from fastchat.routes import Handlers, make_guest_routes, make_routes
-from fastchat.store.annotations import Annotations
+from fastchat.store.all_stores import Stores
 from fastchat.store.backend import BackendTables
-from fastchat.store.catching_up import CatchingUp
-from fastchat.store.changes import Changes
-from fastchat.store.cipher import Cipher, KeyRing
-from fastchat.store.contacts import Contacts
-from fastchat.store.conversation_list import ConversationList
-from fastchat.store.event_memory import EventMemory
-from fastchat.store.event_queue import EventQueue
-from fastchat.store.event_store import EventStore
-from fastchat.store.groups import Groups
-from fastchat.store.history import History
-from fastchat.store.memberships import Memberships
+from fastchat.store.missed import Missed
 from fastchat.store.pictures import Pictures
-from fastchat.store.pool import Pool
-from fastchat.store.read_marks import ReadMarks
-from fastchat.store.relations import Relations
-from fastchat.store.removals import Removals
-from fastchat.store.rooms import Rooms
-from fastchat.store.users import Users
-from fastchat.store.writer import LANE_SETTINGS, MessageWriter
 from fastchat.telemetry.health import Health
 from fastchat.telemetry.lag import LoopLag
 from fastchat.telemetry.metrics import Metrics
-from fastchat.telemetry.sources import Sources
+from fastchat.telemetry.sources import NoBus, Sources
 from fastchat.transport.http import HttpServer
 from fastchat.transport.port import Listener, Refusal, bind, make_tls_context
 
 TICK = 1.0  # seconds
 CLOSE_TIME = 3.0  # seconds for the closing handshakes at the end
-OWN_LANE_FROM = 5  # connections to the database; with fewer, events share the lane of messages
+QUIET = 0.05  # seconds in which a new worker meets the others of its host
 RETRY_SPREAD = 10  # seconds over which clients are asked to come back after a shutdown
 
 
-class Server:
+class Server(Stores):
     """The chat server of this process; needs a running event loop."""
 
     def __init__(
@@ -111,7 +97,14 @@ class Server:
             config.max_connections, config.max_connections_per_ip, config.ip_rate_limit
         )
         self.limits = Limits(config.message_rate_limit, config.command_rate_limit)
-        self._build_store(arguments, tables)
+        super().__init__(config, arguments, tables)
+        self.encoder = RowEncoder(self.cipher)
+        self.backend = Backend(
+            self.pool,
+            self.cipher,
+            webhook_url=config.webhook_url,
+            webhook_secret=config.webhook_secret,
+        )
         self._build_hub()
         self.dispatcher = self._build_dispatcher(tables)
         self._build_transport(tables)
@@ -147,6 +140,8 @@ class Server:
             self._loop.create_task(self.housekeeping.run()),
             self._loop.create_task(self.backend.run()),
         ]
+        if self.others is not None:
+            await self.others.start()
         await self.listener.start([bound], tls)
         self._tick()
 
@@ -168,6 +163,8 @@ class Server:
         await self.backend.drain(max(0.0, deadline - self._loop.time()))
         await self.dispatcher.drain(max(0.0, deadline - self._loop.time()))
         await self.delivery.drain(max(0.0, deadline - self._loop.time()))
+        if self.others is not None:
+            await self.others.drain(max(0.0, deadline - self._loop.time()))
         await self.listener.drain_heads(max(0.0, deadline - self._loop.time()))
         self.offline.end()
         await self.listener.stop(CloseCode.GOING_AWAY, "Server shutting down", timeout=CLOSE_TIME)
@@ -184,6 +181,8 @@ class Server:
         await self.group_messages.stop()
         await self.delivery.stop()
         await self.dispatcher.stop()
+        if self.others is not None:
+            await self.others.stop()
         # At last what connections did and did not take before they were closed.
         await self.offline.stop(CLOSE_TIME)
         await self.event_writer.stop(max(CLOSE_TIME, deadline - self._loop.time()))
@@ -202,94 +201,41 @@ class Server:
         for index, user_id in enumerate(self.hub.user_ids()):
             self.hub.publish((user_id,), encode_server_draining(1 + index % RETRY_SPREAD))
 
-    def _use_event_writer(self, writer: MessageWriter) -> None:
-        self.event_writer = writer
-        self.event_queue.use(writer.lanes[0])
-
-    def _make_writer(self) -> MessageWriter:
-        return MessageWriter(
-            lambda: self.pool.connect(**LANE_SETTINGS),
-            self._tables,
-            block_check_fail_open=self._config.block_check_fail_open,
-        )
-
-    def _build_store(self, arguments: Mapping[str, Any], tables: BackendTables) -> None:
-        config = self._config
-        self.pool = Pool(
-            arguments,
-            min_size=config.db_min_connections,
-            max_size=config.db_max_connections,
-            idle_timeout=config.db_idle_timeout,
-            connection_timeout=config.db_connection_timeout,
-            query_timeout=config.db_query_timeout,
-        )
-        self.writer = self._make_writer()
-        self.rooms = Rooms(self.pool, tables)
-        self.users = Users(self.pool, tables)
-        self.memberships = Memberships(self.pool)
-        self.history = History(self.pool, tables)
-        self.relations = Relations(
-            self.pool, tables, block_check_fail_open=config.block_check_fail_open
-        )
-        self.contacts = Contacts(
-            self.pool, tables, block_check_fail_open=config.block_check_fail_open
-        )
-        self.changes = Changes(
-            self.writer,
-            self.pool,
-            tables,
-            edit_window=config.edit_window,
-            block_check_fail_open=config.block_check_fail_open,
-        )
-        self.marks = ReadMarks(self.writer)
-        self.annotations = Annotations(
-            self.writer, tables, block_check_fail_open=config.block_check_fail_open
-        )
-        self.removals = Removals(self.pool)
-        self.groups = Groups(self.writer, self.pool)
-        self.conversation_list = ConversationList(self.pool, tables)
-        self.catching_up = CatchingUp(self.pool, tables)
-        keys = KeyRing(
-            config.chat_encryption_key,
-            config.chat_encryption_keys,
-            salt=config.chat_encryption_salt,
-        )
-        self.cipher = Cipher(
-            keys,
-            config.encryption_format,
-            fallback_plaintext=config.encryption_fallback_plaintext,
-        )
-        self.encoder = RowEncoder(self.cipher)
-        self.event_memory = EventMemory()
-        self.event_queue = EventQueue(self.cipher, self.event_memory)
-        self.event_store = EventStore(self.pool, self.cipher, self.event_memory)
-        self.backend = Backend(
-            self.pool,
-            self.cipher,
-            lambda user_id: self.hub.is_here(user_id),
-            webhook_url=config.webhook_url,
-            webhook_secret=config.webhook_secret,
-        )
-        has_own = config.db_max_connections >= OWN_LANE_FROM
-        self._use_event_writer(self._make_writer() if has_own else self.writer)
-
     def _build_hub(self) -> None:
         config = self._config
         routes = RoutingTable()
-        self.announcer = Announcer(
-            routes, self.contacts, config.presence_scope, self.backend.presence_changed
-        )
-        presence = Presence(config.offline_grace_period, self.announcer.announce)
-        self.hub = Hub(routes, presence)
+        self.announcer = Announcer(routes, self.contacts, config.presence_scope)
+        presence = Presence(config.offline_grace_period, self._announce)
+        directory = Directory()
+        self.hub = Hub(routes, presence, directory)
         self.recent = RecentPages()
+        self.others: OtherWorkers | None = None
+        if config.web_concurrency > 1:
+            self.others = OtherWorkers(
+                self._place.name,
+                self._place.open_carrier,
+                self.hub,
+                directory,
+                self.recent,
+                self.memberships,
+                self.rooms,
+                self.encoder,
+                Missed(self.pool, self._tables),
+                quiet=QUIET,
+            )
         self.offline = OfflineEvents(
             self.hub,
             self.event_queue,
             self.event_store,
             self.event_memory,
             delay=config.event_delivery_delay,
+            wake_elsewhere=self.others.relay.wake if self.others else None,
         )
         self.delivery = Delivery(self.hub, self.memberships, self.recent, self.offline)
+        others = self.others
+        if others is not None:
+            others.connect(self.delivery, self.offline)
+        self.backend.connect(self.hub, lambda: others is None or others.speaks)
         self.watch = RevocationWatch(
             self.users.fetch_revoked, self._end_session, interval=config.revocation_check_interval
         )
@@ -320,7 +266,9 @@ class Server:
         self.group_messages = GroupMessages(
             neighbours, self.rooms, self.memberships, self.users, self.delivery
         )
-        self.typing = TypingEvents(self.relations, self.rooms, self.memberships, self.hub)
+        self.typing = TypingEvents(
+            self.relations, self.rooms, self.memberships, self.hub, self.delivery
+        )
         finder = Finder(self.rooms, self.memberships, self.history)
         conversations = Conversations(
             self.rooms,
@@ -413,6 +361,7 @@ class Server:
             event_queue=self.event_queue,
             event_store=self.event_store,
             webhooks=self.backend.delivery,
+            bus=self.others or NoBus(),
             lag=self.lag,
             caches={
                 "pages": self.recent,
@@ -433,10 +382,11 @@ class Server:
         pages = api.make_routes(
             self.authentication, self.conversation_list, self.pictures, self.users, self.encoder
         )
-        # These know the sessions of this worker only.
-        sessions = LocalSessions(
+        sessions: Sessions = LocalSessions(
             self.hub, self.watch, self.users, self.pictures, self._place.worker
         )
+        if self.others is not None:
+            sessions = self.others.ask_all(sessions)
         service_pages = self.backend.make_routes(
             self.tokens,
             self.users,
@@ -459,6 +409,10 @@ class Server:
             trusted_proxies=config.trusted_proxies,
             allowed_origins=config.allowed_origins,
         )
+
+    def _announce(self, user: User, is_online: bool) -> None:
+        self.announcer.announce(user, is_online)
+        self.backend.presence_changed(user, is_online)
 
     def _admit_connection(
         self, remote_ip: str, headers: object, origin: str | None

@@ -164,11 +164,6 @@ def _contradictions(values: dict[str, Any], given: set[str], wrong: set[str]) ->
     if least > most and not wrong & {"DB_MIN_CONNECTIONS", "DB_MAX_CONNECTIONS"}:
         problems.append(f"DB_MIN_CONNECTIONS={least}: expected at most DB_MAX_CONNECTIONS={most}")
     workers = values["web_concurrency"]
-    if workers > 1:
-        # Nothing carries events from one worker to another yet.
-        problems.append(
-            f"WEB_CONCURRENCY={workers}: expected 1: this version runs one worker process"
-        )
     needed = workers * LEAST_CONNECTIONS
     if workers > 1 and most < needed and "DB_MAX_CONNECTIONS" not in wrong:
         problems.append(

@@ -61,7 +61,7 @@ _SERVER = (
         "WEB_CONCURRENCY",
         "1",
         whole(1, 1024, "count"),
-        "worker processes; 1 in this version",
+        "worker processes, best one per core",
     ),
     Setting(
         "MAX_CONNECTIONS", "50", whole(1, 10_000_000, "count"), "WebSocket connections per worker"

@@ -7,6 +7,7 @@ from fastchat.auth.tokens import TokenChecker
 from fastchat.handlers import service
 from fastchat.handlers.on_behalf import OnBehalf, SendHandler
 from fastchat.handlers.webhooks import WebhookDelivery, Webhooks
+from fastchat.hub.sessions import Hub
 from fastchat.interfaces import Sessions, User
 from fastchat.protocol.codec import Codec
 from fastchat.store.cipher import Cipher
@@ -34,25 +35,27 @@ class Backend:
         self,
         pool: "Pool",
         cipher: Cipher,
-        is_here: Callable[[str], bool],
         *,
         webhook_url: str,
         webhook_secret: bytes,
     ) -> None:
-        """Take the neighbours, whether a user has a connection, and the address; it may be empty.
-
-        With several workers ``is_here`` has to know those of all of them.
-        """
+        """Take the neighbours, the address, which may be empty, and the key."""
         self._pool = pool
+        self._has_webhooks = bool(webhook_url)
         self._revoked_tokens = RevokedTokens(pool)
         self.outbox = WebhookOutbox(pool, cipher)
-        self.webhooks = Webhooks(self.outbox, is_here) if webhook_url else None
+        self.webhooks: Webhooks | None = None
         poster = WebhookPoster(webhook_url, webhook_secret) if webhook_url else None
         self.delivery = WebhookDelivery(self.outbox, poster)
         self.chores = {
             "revoked_tokens": self._revoked_tokens.clean,
             "webhooks": self.outbox.clean,
         }
+
+    def connect(self, hub: Hub, speaks: Callable[[], bool]) -> None:
+        """Take who is connected, and whether this worker speaks for all; see ``Webhooks``."""
+        if self._has_webhooks:
+            self.webhooks = Webhooks(self.outbox, hub, speaks)
 
     def presence_changed(self, user: User, is_online: bool) -> None:
         """Tell the backend that a user came or went, where it wants to hear of it."""

@@ -125,7 +125,11 @@ class Messages(Sending[SendPrivateMessage, Room]):
         told = self._tell_backend(send, message_id, message)
         skip = self._acknowledge(send, stored, acknowledgement, told)
         delivered = self._delivery.publish(
-            room, encode_new_private_message(message, message_id, room.conversation_id), skip
+            room,
+            encode_new_private_message(message, message_id, room.conversation_id),
+            skip,
+            rev=stored.rev,
+            is_message=True,
         )
         if delivered:
             self._answers.send_to_delivery.observe(self._clock() - send.started)

@@ -18,6 +18,7 @@ from contextlib import suppress
 import orjson
 
 from fastchat.errors import ServiceUnavailable
+from fastchat.hub.sessions import Hub
 from fastchat.interfaces import User
 from fastchat.protocol.times import iso_time
 from fastchat.store.webhook_outbox import Failure, Webhook, WebhookOutbox
@@ -41,13 +42,22 @@ class Webhooks:
     def __init__(
         self,
         outbox: WebhookOutbox,
-        is_here: Callable[[str], bool],
+        hub: Hub,
+        speaks: Callable[[], bool],
         *,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
-        """Take where webhooks are stored, and what knows whether a user has a connection."""
+        """Take the neighbours.
+
+        Args:
+            outbox: Where webhooks are stored.
+            hub: Who is connected.
+            speaks: Whether this worker tells what all of them know, and none better than others.
+            wall_clock: Unix seconds.
+        """
         self._outbox = outbox
-        self._is_here = is_here
+        self._hub = hub
+        self._speaks = speaks
         self._wall_clock = wall_clock
 
     def message_stored(
@@ -68,7 +78,9 @@ class Webhooks:
             ServiceUnavailable: it cannot be stored.
         """
         away = [
-            user_id for user_id in user_ids if user_id != sender_id and not self._is_here(user_id)
+            user_id
+            for user_id in user_ids
+            if user_id != sender_id and not self._hub.is_connected(user_id)
         ]
         future = None
         for start in range(0, len(away), MOST_USERS):
@@ -82,7 +94,12 @@ class Webhooks:
         return future
 
     def presence_changed(self, user: User, is_online: bool) -> None:
-        """Tell that a user came or went."""
+        """Tell that a user came or went; of the workers, which all know, one does.
+
+        Who comes is told of by the worker that he comes to.
+        """
+        if not (self._hub.is_here(user.user_id) if is_online else self._speaks()):
+            return
         data = {
             "user": {
                 "id": user.user_id,

@@ -167,6 +167,19 @@ class Metrics(Collector):
                 "lost": counters["webhooks_lost"],
                 "waiting": gauges["webhooks_waiting"],
             },
+            "bus": {
+                "up": bool(gauges["bus_up"]),
+                "peers": gauges["bus_peers"],
+                "messagesSent": counters["bus_messages_out"],
+                "messagesReceived": counters["bus_messages_in"],
+                "frames": counters["bus_frames_out"],
+                "refused": counters["bus_refused"],
+                "losses": counters["bus_losses"],
+                "recoveries": counters["bus_recoveries"],
+                "held": gauges["events_held"],
+                "recovered": counters["events_recovered"],
+                "unanswered": counters["events_unanswered"],
+            },
             "caches": {
                 name: {
                     "entries": levels["cache_entries"].get(name, 0),

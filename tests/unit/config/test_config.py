@@ -152,13 +152,8 @@ def test_boolean_of_another_spelling_is_refused():
     assert problems_of(**DEVELOPMENT, DB_SSL="maybe") == ("DB_SSL='maybe': expected true or false",)
 
 
-def test_more_than_one_worker_is_refused_with_a_clear_sentence():
-    (problem,) = problems_of(**DEVELOPMENT, WEB_CONCURRENCY="3")
-    assert problem == "WEB_CONCURRENCY=3: expected 1: this version runs one worker process"
-
-
 def test_too_few_database_connections_for_the_workers_are_refused_with_what_is_needed():
-    problem = problems_of(**DEVELOPMENT, WEB_CONCURRENCY="4")[-1]
+    (problem,) = problems_of(**DEVELOPMENT, WEB_CONCURRENCY="4")
     assert problem == (
         "DB_MAX_CONNECTIONS=10: expected at least 12, 3 for each of WEB_CONCURRENCY=4 workers"
     )
