@@ -279,6 +279,9 @@ def test_first_redis_variable_that_is_set_is_used_and_said_to_be_unused_yet(give
 
 def test_wrong_redis_url_is_refused():
     assert "redis://HOST:PORT" in problems_of(**DEVELOPMENT, REDISCLOUD_URL="http://x")[0]
+    (problem,) = problems_of(**DEVELOPMENT, REDIS_URL="redis://:hunter2@cache:port")
+    assert problem.startswith("REDIS_URL (27 characters, not shown): expected redis://HOST:PORT")
+    assert "hunter2" not in problem
 
 
 def test_trusted_proxies_are_networks():
