@@ -11,7 +11,7 @@ INSTALLED := $(VENV)/installed.stamp
 EDITABLE := $(VENV)/editable.stamp
 COMPILED := $(VENV)/compiled.stamp
 
-.PHONY: help run build test check format bench bench-deep autobahn docs clean
+.PHONY: help run build test check format bench bench-deep autobahn docs catalog rehearse clean
 .DELETE_ON_ERROR:
 
 help:
@@ -24,6 +24,8 @@ help:
 	@echo "make bench-deep  pages of the history in a table of ten million rows"
 	@echo "make autobahn  run the WebSocket conformance suite; needs a Python 2.7"
 	@echo "make docs      write the generated documents again"
+	@echo "make catalog   describe the tables anew for fastchat doctor, after a new migration"
+	@echo "make rehearse  try deploy/ on this machine; needs nginx, HAProxy, Prometheus and helm"
 	@echo "make clean     remove what was built; .venv and .fastchat stay"
 
 run: build
@@ -59,6 +61,12 @@ docs: build
 	$(BIN)/fastchat schema --json-schema > docs/schema/protocol.schema.json
 	$(BIN)/fastchat schema --asyncapi > docs/schema/asyncapi.json
 	$(BIN)/fastchat schema --openapi > docs/schema/openapi.json
+
+catalog: build
+	$(BIN)/python -m tests.functional.store.catalog
+
+rehearse: build
+	PATH="$$PATH:/usr/sbin" $(BIN)/python -m deploy.rehearse
 
 clean:
 	rm -rf build dist reports *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks .import_linter_cache

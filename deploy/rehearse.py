@@ -124,8 +124,11 @@ class Chat:
         """Return a token."""
         made = subprocess.run(
             [FASTCHAT, "gentoken", *arguments],
-            env=self.environment, capture_output=True, text=True, check=True,
-        )  # fmt: skip
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
         return made.stdout.strip()
 
     async def chat(self, port: int) -> None:

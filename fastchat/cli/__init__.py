@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 
 CHAT_URL = "ws://127.0.0.1:3001"
+METRICS_URL = "http://127.0.0.1:3001"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -57,6 +58,14 @@ def _parser() -> argparse.ArgumentParser:
         "--token", help="instead of one made here; FASTCHAT_TOKEN does the same, less visibly"
     )
     commands.add_parser("check", help="check settings, database, keys and limits; exit code 0 or 1")
+    doctor = commands.add_parser(
+        "doctor", help="look for what is wrong in the database and in Redis, with what mends it"
+    )
+    doctor.add_argument("--sql", action="store_true", help="print only the SQL that mends it")
+    top = commands.add_parser("top", help="watch a running server in the terminal")
+    top.add_argument("--url", default=METRICS_URL, help="of the server; default: %(default)s")
+    top.add_argument("--interval", type=_pause, default=1.0, metavar="SECONDS", help="default: 1")
+    top.add_argument("--once", action="store_true", help="print one picture and end")
     migrate = commands.add_parser("migrate", help="bring the database to this version's schema")
     migrate.add_argument("--sql", action="store_true", help="print the SQL instead of running it")
     gentoken = commands.add_parser("gentoken", help="print a token for a user")
@@ -88,3 +97,13 @@ def _seconds(text: str) -> int:
     if not (text.isascii() and text.isdigit()) or not 1 <= int(text) <= 10**9:
         raise argparse.ArgumentTypeError("expected whole seconds, at least 1")
     return int(text)
+
+
+def _pause(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0.1 <= seconds <= 3600:
+        raise argparse.ArgumentTypeError("expected seconds, 0.1 to 3600")
+    return seconds
