@@ -9,7 +9,7 @@ import pytest
 from fastchat.transport import http
 from fastchat.transport.http import HttpError, HttpResponse, HttpServer
 from tests.functional.transport.conftest import until
-from tests.functional.transport.raw_client import upgrade_head
+from tests.functional.transport.raw_client import TEXT, close_frame, frame, upgrade_head
 
 
 def show(request):
@@ -190,13 +190,13 @@ async def test_forwarded_address_and_origin_are_judged_as_for_the_websocket(serv
         ROUTES, trusted_proxies=[ip_network("127.0.0.1")], allowed_origins=["https://a.example"]
     )
     await server.start(http=page)
+    client = await server.connect()
     for header, status in [
         ("X-Forwarded-For: 203.0.113.9", 200),
         ("X-Forwarded-For: nonsense", 400),
         ("Origin: https://A.example", 200),
         ("Origin: https://b.example", 403),
     ]:
-        client = await server.connect()
         await client.send(request("GET", "/show", b"", header))
         head, body = await client.read_response()
         assert head.startswith(f"HTTP/1.1 {status} "), header
@@ -249,23 +249,34 @@ async def test_both_kinds_share_the_port(server):
     await until(lambda: server.endpoint.connections == 1)
 
 
-async def test_a_proxys_connection_serves_one_request_so_that_a_websocket_never_comes_second(
-    server,
-):
-    page = HttpServer(ROUTES, trusted_proxies=[ip_network("127.0.0.1")])
-    await server.start(http=page)
+async def test_a_connection_that_was_used_for_pages_may_become_a_websocket(server):
+    await server.echo().start(routes=ROUTES)
+    client = await server.connect()
+    for _ in range(2):
+        await client.send(request("GET", "/show"))
+        await client.read_response()
+    await client.send(upgrade_head() + frame(TEXT, b"at once"))
+    assert "101" in await client.read_head()
+    assert await client.read_text() == "at once"
+    for text in ("hello", "x" * 100_000):
+        await client.send_frame(TEXT, text.encode())
+        assert await client.read_text() == text
+    assert server.endpoint.connections == 1
+    await client.send(close_frame(1000))
+    await client.expect_close(1000)
+    await until(lambda: server.endpoint.connections == 0)
+
+
+async def test_a_bad_handshake_on_a_used_connection_is_refused_and_pages_go_on(server):
+    await server.echo().start(routes=ROUTES)
     client = await server.connect()
     await client.send(request("GET", "/show"))
-    head, _ = await client.read_response()
-    assert "connection: close" in head.lower()
-    await client.expect_end()
-
-
-async def test_a_websocket_on_a_connection_that_was_used_is_refused_with_the_reason(client):
-    await client.send(request("GET", "/show"))
     await client.read_response()
-    await client.send(upgrade_head())
+    await client.send(upgrade_head(Sec_WebSocket_Key="short"))
     head, body = await client.read_response()
     assert head.startswith("HTTP/1.1 400")
-    assert b"first request of its connection" in body
-    await client.expect_end()
+    assert b"Sec-WebSocket-Key" in body
+    await client.send(request("GET", "/show"))
+    head, _ = await client.read_response()
+    assert head.startswith("HTTP/1.1 200")
+    assert server.endpoint.connections == 0
