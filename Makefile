@@ -3,6 +3,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+DOCS := $(VENV)/docs
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 SOURCES := $(wildcard fastchat/_speedups/*.pyx fastchat/_speedups/*.pxd)
 
@@ -23,7 +24,7 @@ help:
 	@echo "make bench     run the benchmarks"
 	@echo "make bench-deep  pages of the history in a table of ten million rows"
 	@echo "make autobahn  run the WebSocket conformance suite; needs a Python 2.7"
-	@echo "make docs      write the generated documents again"
+	@echo "make docs      write the generated documents again, and build the site in site/"
 	@echo "make catalog   describe the tables anew for fastchat doctor, after a new migration"
 	@echo "make rehearse  try deploy/ on this machine; needs nginx, HAProxy, Prometheus and helm"
 	@echo "make clean     remove what was built; .venv and .fastchat stay"
@@ -56,11 +57,12 @@ bench-deep: build
 autobahn: build
 	tests/conformance/run.sh $(CASES)
 
-docs: build
+docs: build $(DOCS)/installed.stamp
 	$(BIN)/fastchat config --docs > docs/configuration.md
 	$(BIN)/fastchat schema --json-schema > docs/schema/protocol.schema.json
 	$(BIN)/fastchat schema --asyncapi > docs/schema/asyncapi.json
 	$(BIN)/fastchat schema --openapi > docs/schema/openapi.json
+	NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs build --strict
 
 catalog: build
 	$(BIN)/python -m tests.functional.store.catalog
@@ -69,7 +71,7 @@ rehearse: build
 	PATH="$$PATH:/usr/sbin" $(BIN)/python -m deploy.rehearse
 
 clean:
-	rm -rf build dist reports *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks .import_linter_cache
+	rm -rf build dist reports site *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks .import_linter_cache
 	rm -f fastchat/_speedups/*.so fastchat/_speedups/*.c fastchat/_speedups/*.html $(EDITABLE) $(COMPILED)
 	find fastchat tests benchmarks loadtests -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true
 
@@ -80,6 +82,12 @@ $(BIN)/python:
 # The lock names everything, build requirements too, so nothing is resolved or fetched later.
 $(INSTALLED): requirements.lock | $(BIN)/python
 	$(PIP) install --no-deps --requirement requirements.lock
+	@touch $@
+
+# An environment of its own: it shares no version with the others.
+$(DOCS)/installed.stamp: docs/requirements.txt | $(BIN)/python
+	$(BIN)/python -m venv $(DOCS)
+	$(DOCS)/bin/python -m pip --disable-pip-version-check --quiet install --no-deps --requirement docs/requirements.txt
 	@touch $@
 
 $(COMPILED): $(INSTALLED) $(EDITABLE) setup.py $(SOURCES)
