@@ -65,6 +65,7 @@ class OtherWorkers:
         missed: Missed,
         *,
         quiet: float,
+        uses_redis: bool,
     ) -> None:
         """Take the neighbours.
 
@@ -79,9 +80,11 @@ class OtherWorkers:
             encoder: Encodes stored messages.
             missed: Reads what was missed.
             quiet: Seconds in which a new worker meets all others.
+            uses_redis: The carrier is a Redis.
         """
         self._quiet = quiet
         self._all_sessions: AllSessions | None = None
+        self._uses_redis = uses_redis
         self.exchange = Exchange(name, open_carrier, self)
         self.whereabouts = Whereabouts(
             self.exchange, hub, on_late=self._on_late, on_joined=self._on_joined
@@ -130,6 +133,11 @@ class OtherWorkers:
     def is_up(self) -> bool:
         """Whether every other worker can be heard."""
         return self.exchange.is_up
+
+    @property
+    def is_redis_connected(self) -> bool:
+        """Whether Redis is used, and answers."""
+        return self._uses_redis and self.exchange.is_carried
 
     @property
     def peers(self) -> int:

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from fastchat import __version__
@@ -63,6 +64,7 @@ from fastchat.transport.port import Listener, Refusal, bind, make_tls_context
 TICK = 1.0  # seconds
 CLOSE_TIME = 3.0  # seconds for the closing handshakes at the end
 QUIET = 0.05  # seconds in which a new worker meets the others of its host
+QUIET_REDIS = 0.5  # and those of other hosts
 RETRY_SPREAD = 10  # seconds over which clients are asked to come back after a shutdown
 
 
@@ -210,10 +212,10 @@ class Server(Stores):
         self.hub = Hub(routes, presence, directory)
         self.recent = RecentPages()
         self.others: OtherWorkers | None = None
-        if config.web_concurrency > 1:
+        if config.web_concurrency > 1 or config.redis_url:
             self.others = OtherWorkers(
                 self._place.name,
-                self._place.open_carrier,
+                partial(self._place.open_carrier, redis_url=config.redis_url),
                 self.hub,
                 directory,
                 self.recent,
@@ -221,7 +223,8 @@ class Server(Stores):
                 self.rooms,
                 self.encoder,
                 Missed(self.pool, self._tables),
-                quiet=QUIET,
+                quiet=QUIET_REDIS if config.redis_url else QUIET,
+                uses_redis=bool(config.redis_url),
             )
         self.offline = OfflineEvents(
             self.hub,

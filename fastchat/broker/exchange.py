@@ -135,6 +135,11 @@ class Exchange:
         return self._carrier.is_up and all(p.heard_at >= limit for p in self._peers.values())
 
     @property
+    def is_carried(self) -> bool:
+        """Whether the carrier works."""
+        return self._carrier.is_up
+
+    @property
     def waiting(self) -> int:
         """Messages that have yet to be handed to the carrier."""
         return sum(len(peer.pending) for peer in self._dirty.values())
@@ -199,8 +204,7 @@ class Exchange:
         elif frame.sender == self.own:
             return
         elif isinstance(frame, Farewell):
-            self._missing.pop(frame.sender, None)
-            self._forget(frame.sender)
+            self._say_good_bye(frame.sender)
         else:
             now = self._clock()
             peer = self._peers.get(frame.sender)
@@ -273,6 +277,17 @@ class Exchange:
         self.losses += 1
         age, peer.good_at = now - peer.good_at, now
         self._listener.on_loss(name, age)
+
+    def _say_good_bye(self, name: str) -> None:
+        """Forget a worker that has ended, when its last words have come, on whatever way."""
+
+        def end() -> None:
+            self._checks.discard(timer)
+            self._missing.pop(name, None)
+            self._forget(name)
+
+        timer = self._loop.call_later(self._patience, end)
+        self._checks.add(timer)
 
     def _forget(self, name: str) -> None:
         if self._peers.pop(name, None) is not None:

@@ -151,6 +151,8 @@ class LocalCarrier:
         """The worker at a seat has said who it is."""
         self._by_name[outgoing.name] = outgoing
         self._callbacks.on_up()
+        for incoming in self._incoming:
+            incoming.on_way_back(outgoing.name)
 
     def on_outgoing_lost(self, outgoing: "_Outgoing") -> None:
         """A worker no longer reads: it has ended."""
@@ -171,6 +173,10 @@ class LocalCarrier:
     def on_frame(self, frame: bytes) -> None:
         """A worker says something."""
         self._callbacks.on_frame(frame)
+
+    def can_answer(self, name: str) -> bool:
+        """Whether something can be sent to a worker already."""
+        return name in self._by_name
 
 
 class _Framed(asyncio.Protocol):
@@ -227,7 +233,8 @@ class _Incoming(_Framed):
     def __init__(self, carrier: LocalCarrier) -> None:
         super().__init__()
         self._carrier = carrier
-        self._is_known = False
+        self._name = ""  # of the worker, once it has said so
+        self._early: list[bytes] = []  # what it said before it could be answered
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
@@ -239,15 +246,23 @@ class _Incoming(_Framed):
         self._transport.write(self._carrier.greeting)
 
     def _take(self, frame: bytes) -> None:
-        if self._is_known:
-            self._carrier.on_frame(frame)
-        else:
-            self._is_known = True
-            seat, _ = _read_greeting(frame)
+        if not self._name:
+            seat, self._name = _read_greeting(frame)
             if seat:
                 self._carrier.connect(seat)
             else:
                 self.abort()
+        elif self._early or not self._carrier.can_answer(self._name):
+            self._early.append(frame)
+        else:
+            self._carrier.on_frame(frame)
+
+    def on_way_back(self, name: str) -> None:
+        """A worker can be answered now."""
+        if name == self._name:
+            early, self._early = self._early, []
+            for frame in early:
+                self._carrier.on_frame(frame)
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)

@@ -223,8 +223,6 @@ def _missing_in_production(values: dict[str, Any], wrong: set[str]) -> list[str]
 
 def _warnings(values: dict[str, Any], given: set[str]) -> list[str]:
     warnings = []
-    if values["redis_url"]:
-        warnings.append("REDIS_URL: Redis is not used by this version; one worker needs none")
     if "DATABASE_URL" in given and given & {"DB_HOST", "DB_PORT", "DB_NAME", "DB_USER", "DB_PASS"}:
         warnings.append("DATABASE_URL: used; DB_HOST, DB_PORT, DB_NAME, DB_USER, DB_PASS are not")
     if values["node_env"] == "production" and not values["allowed_origins"]:

@@ -203,7 +203,9 @@ _DATABASE = (
     ),
 )
 _REDIS = (
-    Setting("REDIS_URL", None, REDIS_URL, "Redis; accepted, not used by this version", secret=True),
+    Setting(
+        "REDIS_URL", None, REDIS_URL, "Redis between the workers of several hosts", secret=True
+    ),
     Setting("REDISCLOUD_URL", None, REDIS_URL, "used when `REDIS_URL` is not set", secret=True),
     Setting(
         "REDISTOGO_URL", None, REDIS_URL, "used when neither of the two above is set", secret=True

@@ -126,7 +126,10 @@ class RoomOrder:
             room.last = rev
             deliver()
         else:
-            room.held.setdefault(rev, []).append((deliver, is_message))
+            held = room.held.setdefault(rev, [])
+            if is_message and any(is_other_message for _, is_other_message in held):
+                return
+            held.append((deliver, is_message))
             self.held += 1
             room.age = max(room.age, min(AGE, self._present_for(user_ids) + MARGIN))
             if room.changed is not None:

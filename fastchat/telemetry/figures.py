@@ -128,6 +128,11 @@ GAUGES: tuple[tuple[str, str, Reading], ...] = (
         lambda s: s.hub.peak_users,
     ),
     ("bus_up", "1: every worker hears all others, or is alone", lambda s: int(s.bus.is_up)),
+    (
+        "redis_connected",
+        "1: Redis is used and answers, every worker",
+        lambda s: int(s.bus.is_redis_connected),
+    ),
     ("bus_peers", "Other workers that a worker knows", lambda s: s.bus.peers),
     ("events_held", "Events that wait for their predecessor", lambda s: s.bus.held),
     ("conversations", "Conversations in memory", lambda s: len(s.conversations)),
@@ -231,7 +236,7 @@ LARGEST = frozenset(
         "webhooks_waiting",
     }
 )
-SMALLEST = frozenset({"pool_connected", "bus_up"})
+SMALLEST = frozenset({"pool_connected", "bus_up", "redis_connected"})
 # Gauges whose largest value counts, and what that is of.
 PEAKS = {"connections_peak": "connections", "users_online_peak": "users_online"}
 

@@ -62,7 +62,7 @@ class Health:
                 "poolSize": gauges["pool_size"],
                 "idleConnections": gauges["pool_idle"],
             },
-            "redis": {"connected": False},
+            "redis": {"connected": bool(gauges["redis_connected"])},
             "workers": {"total": view.record.workers, "healthy": view.healthy},
             "metrics": {
                 "messagesSent": totals.counters["messages_out"],

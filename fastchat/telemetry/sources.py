@@ -235,6 +235,10 @@ class BusCounters(Protocol):
         """Whether every other worker can be heard."""
 
     @property
+    def is_redis_connected(self) -> bool:
+        """Whether Redis is used, and answers."""
+
+    @property
     def peers(self) -> int:
         """The other workers."""
 
@@ -279,6 +283,7 @@ class NoBus:
     """Of a worker that is the only one."""
 
     is_up = True
+    is_redis_connected = False
     peers = messages_out = messages_in = frames_out = refused = losses = 0
     held = recovered = unanswered = recoveries = 0
 

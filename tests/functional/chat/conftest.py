@@ -133,18 +133,25 @@ class Workers(list[Chat]):
         ]
 
 
+def make_places(count: int, make_place=Place) -> list[Place]:
+    """Places of workers of one host."""
+    host = Host(sockets=(), board=Board(count + 2), bus=secrets.token_hex(8))
+    Registrar(host.board, count)
+    return [
+        make_place(host=host, worker=number, run=number, seat=number)
+        for number in range(1, count + 1)
+    ]
+
+
 @pytest.fixture
 async def start_workers(start_chat):
     """A function that starts several workers."""
 
     async def start(count: int = 2, make_place=Place, **settings: str) -> Workers:
-        host = Host(sockets=(), board=Board(count + 2), bus=secrets.token_hex(8))
-        Registrar(host.board, count)
-        workers = Workers()
-        for number in range(1, count + 1):
-            place = make_place(host=host, worker=number, run=number, seat=number)
-            workers.append(await start_chat(place, WEB_CONCURRENCY=str(count), **settings))
-        return workers
+        places = make_places(count, make_place)
+        return Workers(
+            [await start_chat(place, WEB_CONCURRENCY=str(count), **settings) for place in places]
+        )
 
     return start
 

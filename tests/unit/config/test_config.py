@@ -270,11 +270,10 @@ def test_unreadable_tls_file_is_one_problem(tmp_path):
 
 
 @pytest.mark.parametrize("given", [0, 1, 2])
-def test_first_redis_variable_that_is_set_is_used_and_said_to_be_unused_yet(given):
+def test_first_redis_variable_that_is_set_is_used(given):
     environ = {name: f"redis://{name}" for name in REDIS_NAMES[given:]}
     config = load(DEVELOPMENT | environ)
     assert config.redis_url == f"redis://{REDIS_NAMES[given]}"
-    assert any("not used by this version" in warning for warning in config.warnings)
 
 
 def test_wrong_redis_url_is_refused():

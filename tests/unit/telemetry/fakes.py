@@ -92,6 +92,7 @@ def make_sources() -> Sources:
         webhooks=SimpleNamespace(stored=9, delivered=7, failures=3, given_up=1, dropped=2, depth=5),
         bus=SimpleNamespace(
             is_up=True,
+            is_redis_connected=False,
             peers=3,
             messages_out=31,
             messages_in=32,
