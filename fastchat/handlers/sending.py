@@ -225,7 +225,9 @@ class Sending(ABC, Generic[C, R]):
         assert room is not None
         receivers = self._receivers(room, group_rev)
         if receivers is None:
-            return self._start(self._tell_backend_later(room, send, message_id, message))
+            told = self._start(self._tell_backend_later(room, send, message_id, message))
+            told.add_done_callback(_look_at)
+            return told
         try:
             return self._webhooks.message_stored(
                 message_id, message, send.session.user_id, receivers
@@ -233,7 +235,7 @@ class Sending(ABC, Generic[C, R]):
         except ServiceUnavailable as error:
             failed: asyncio.Future[None] = self._loop.create_future()
             failed.set_exception(error)
-            failed.exception()  # nobody has to look
+            _look_at(failed)
             return failed
 
     async def _tell_backend_later(
@@ -352,3 +354,9 @@ def _explain(outcome: Refused) -> CommandError:
     if reason is Reason.INVALID:
         return ValidationError("The database refused the message.")
     return ServiceUnavailable()
+
+
+def _look_at(future: "asyncio.Future[None]") -> None:
+    """Spare the event loop its complaint about a failure that nobody waits for any more."""
+    if not future.cancelled():
+        future.exception()
