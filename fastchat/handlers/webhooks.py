@@ -26,7 +26,7 @@ from fastchat.transport.webhook import WebhookPoster
 
 MOST_USERS = 1000  # in one webhook
 AT_ONCE = 16  # webhooks under way
-CLAIM = 60.0  # seconds that a claim lasts, more than a try takes
+CLAIM = 30.0  # seconds that a claim lasts, more than a try takes
 POLL = 2.0  # seconds between looks for what is due; what happens here is seen at once
 FIRST_PAUSE = 1.0  # seconds after the first try in vain; doubled with each
 LONGEST_PAUSE = 3600.0  # seconds
