@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 
 CHAT_URL = "ws://127.0.0.1:3001"
+METRICS_URL = "http://127.0.0.1:3001"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -75,10 +76,20 @@ def _parser() -> argparse.ArgumentParser:
         "--scale", type=_factor, default=1.0, metavar="X", help="X times as long; default: a minute"
     )
     commands.add_parser("check", help="check settings, database, keys and limits; exit code 0 or 1")
+    doctor = commands.add_parser(
+        "doctor", help="look for what is wrong in the database and in Redis, with what mends it"
+    )
+    doctor.add_argument("--sql", action="store_true", help="print only the SQL that mends it")
+    top = commands.add_parser("top", help="watch a running server in the terminal")
+    top.add_argument("--url", default=METRICS_URL, help="of the server; default: %(default)s")
+    top.add_argument("--interval", type=_pause, default=1.0, metavar="SECONDS", help="default: 1")
+    top.add_argument("--once", action="store_true", help="print one picture and end")
     migrate = commands.add_parser("migrate", help="bring the database to this version's schema")
     migrate.add_argument("--sql", action="store_true", help="print the SQL instead of running it")
     gentoken = commands.add_parser("gentoken", help="print a token for a user")
-    gentoken.add_argument("--user", required=True, metavar="ID", help="user id")
+    whose = gentoken.add_mutually_exclusive_group(required=True)
+    whose.add_argument("--user", metavar="ID", help="user id")
+    whose.add_argument("--service", action="store_true", help="one of the main backend's own")
     gentoken.add_argument(
         "--expires", type=_seconds, default=3600, metavar="SECONDS", help="default: 3600"
     )
@@ -94,6 +105,9 @@ def _parser() -> argparse.ArgumentParser:
     format_ = schema.add_mutually_exclusive_group()
     format_.add_argument("--json-schema", action="store_true", help="as JSON Schema; the default")
     format_.add_argument("--asyncapi", action="store_true", help="as an AsyncAPI document")
+    format_.add_argument(
+        "--openapi", action="store_true", help="the HTTP API of the main backend, as OpenAPI"
+    )
     return parser
 
 
@@ -111,3 +125,13 @@ def _factor(text: str) -> float:
     if not 0.01 <= found <= 100:
         raise argparse.ArgumentTypeError("expected a number from 0.01 to 100")
     return found
+
+
+def _pause(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0.1 <= seconds <= 3600:
+        raise argparse.ArgumentTypeError("expected seconds, 0.1 to 3600")
+    return seconds
