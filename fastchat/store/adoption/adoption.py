@@ -261,7 +261,7 @@ class Adoption:
         after, done = await self._get("places") or (None, 0)
         total = await self._estimate(self.tables.messages.name)
         while True:
-            async with self.connection.transaction():
+            async with self._moment():
                 found, last = await self.messages.place(after, self._slice_size)
                 done += found
                 await self._set("places", [last, done])
@@ -279,7 +279,7 @@ class Adoption:
         after, done = await self._get("copied") or (None, 0)
         total = await self._get("placed")
         while True:
-            async with self.connection.transaction():
+            async with self._moment():
                 found, last = await self.messages.copy(after, self._slice_size)
                 done += found
                 await self._set("copied", [last, done])
@@ -330,7 +330,7 @@ class Adoption:
             return
         after, totals = await self._get("compared at") or (None, [0, 0, 0])
         if after is None:
-            await self.connection.execute(f"TRUNCATE {WORK}.uncompared")
+            await self.connection.execute(f"TRUNCATE {WORK}.uncompared, {WORK}.unchecked")
         expected = await self._get("placed")
         while True:
             found, last = await self.comparer.slice(after, self._slice_size)
@@ -363,7 +363,7 @@ class Adoption:
         await self.connection.execute(f"ANALYZE {WORK}.changes")
 
     async def _drain_some(self, kind: str, end: int, *, has_positions: bool) -> int:
-        async with self.connection.transaction():
+        async with self._moment():
             rows = await self.connection.fetch(_TAKE, kind, end, KEYS)
             if not rows:
                 return 0
@@ -383,6 +383,15 @@ class Adoption:
                 [row[0] for row in rows],
             )
             return len(rows)
+
+    def _moment(self) -> Any:
+        """Return a transaction that sees the old tables as they are at its start, to its end.
+
+        Under the lock that is so anyway, and there is a transaction already.
+        """
+        if self.connection.is_in_transaction():
+            return self.connection.transaction()
+        return self.connection.transaction(isolation="repeatable_read")
 
     async def _count_changes(self) -> int:
         found: int = await self.connection.fetchval(f"SELECT count(*) FROM {WORK}.changes")

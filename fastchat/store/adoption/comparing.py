@@ -43,6 +43,11 @@ SELECT count(*), (array_agg(DISTINCT room_id))[:{MOST_SHOWN}] FROM (
     FROM {NEXT}.chat_messages m WHERE {{rooms}}
 ) m WHERE m.seq <> m.expected
 """
+_COUNTERS = f"""
+SELECT count(*), (array_agg(m.room_id))[:{MOST_SHOWN}] FROM {NEXT}.chat_rooms m
+WHERE {{rooms}} AND m.seq <> (
+    SELECT count(*) FROM {NEXT}.chat_messages x WHERE x.room_id = m.room_id)
+"""
 _PLAINTEXT = f"""
 SELECT count(*) FROM {NEXT}.chat_messages m
 WHERE {{rooms}} AND m.content IS NOT NULL AND m.encrypted_content IS NOT NULL
@@ -201,20 +206,20 @@ class Comparer:
         await self._look_at(f"m.room_id BETWEEN {first_room} AND {last_room}")
 
     async def order_of_changed(self) -> None:
-        """Look at the rooms of the messages that were copied again.
+        """Look at the rooms of messages that were copied again.
 
         Raises:
             Difference: their order is broken.
         """
-        await self._look_at(
-            f"m.room_id = ANY (ARRAY(SELECT DISTINCT x.room_id FROM {WORK}.uncompared u "
-            f"JOIN {NEXT}.chat_messages x ON x.message_id = u.id))"
-        )
+        await self._look_at(f"m.room_id = ANY (ARRAY(SELECT room_id FROM {WORK}.unchecked))")
 
     async def _look_at(self, rooms: str) -> None:
         row = await self._connection.fetchrow(_ORDER.format(stored=self._stored, rooms=rooms))
         if row[0]:
             raise Difference(f"{row[0]} messages are out of order, in rooms {row[1]}")
+        row = await self._connection.fetchrow(_COUNTERS.format(rooms=rooms))
+        if row[0]:
+            raise Difference(f"{row[0]} rooms have not counted their messages, such as {row[1]}")
         found = await self._connection.fetchval(_PLAINTEXT.format(rooms=rooms))
         if found:
             raise Difference(f"{found} messages have their plaintext beside the ciphertext")

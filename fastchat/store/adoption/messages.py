@@ -108,7 +108,7 @@ ORDER BY n.room_id, n.seq
 """
 _ADVANCE = f"""
 UPDATE {NEXT}.chat_rooms r SET seq = r.seq + s.n, rev = r.seq + s.n,
-    last_at = greatest(r.last_at, s.last_at)
+    last_at = CASE r.seq WHEN 0 THEN s.last_at ELSE greatest(r.last_at, s.last_at) END
 FROM (SELECT room_id, count(*) AS n, max(created_at) AS last_at FROM slice GROUP BY room_id) s
 WHERE r.room_id = s.room_id
 """
@@ -310,8 +310,9 @@ class Messages:
                 key = key_of(self._tables, kind, "s.id")
                 await run(_NOTE_DEPENDENTS.format(kind=kind, key=key))
         await self._number()
+        await run(f"INSERT INTO {WORK}.uncompared SELECT key FROM keys ON CONFLICT DO NOTHING")
         await run(
-            f"INSERT INTO {WORK}.uncompared SELECT DISTINCT key FROM keys ON CONFLICT DO NOTHING"
+            f"INSERT INTO {WORK}.unchecked SELECT room_id FROM touched ON CONFLICT DO NOTHING"
         )
 
     async def _number(self) -> None:

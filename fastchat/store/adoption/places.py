@@ -30,7 +30,7 @@ SELECT EXISTS (SELECT FROM pg_attribute
     WHERE attrelid = to_regclass($1) AND attname = $2 AND NOT attisdropped)
 """
 # What is no longer of use; the rest tells what became of the messages.
-_REMAINS = ("changes", "names", "places", "uncompared", "events")
+_REMAINS = ("changes", "names", "places", "uncompared", "unchecked", "events")
 
 
 async def change_places(adoption: Adoption) -> tuple[Result, float]:

@@ -33,6 +33,8 @@ CREATE TABLE {WORK}.kept (id text COLLATE "C" PRIMARY KEY);
 CREATE TABLE {WORK}.unreadable (id text COLLATE "C" PRIMARY KEY);
 -- Messages that were copied again since all of them were compared.
 CREATE TABLE {WORK}.uncompared (id text COLLATE "C" PRIMARY KEY);
+-- And the rooms that were touched by it.
+CREATE TABLE {WORK}.unchecked (room_id bigint PRIMARY KEY);
 -- Events by their old ids; null: it is none that could be sent.
 CREATE TABLE {WORK}.events (id text PRIMARY KEY, event_id bigint);
 -- The ids of messages in the order of their rooms, in their own type.
