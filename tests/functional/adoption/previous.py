@@ -134,7 +134,12 @@ class Previous:
         )
 
     async def say(
-        self, sender: int, recipient: int | None, text: str, group: str | None = None, **columns: Any
+        self,
+        sender: int,
+        recipient: int | None,
+        text: str,
+        group: str | None = None,
+        **columns: Any,
     ) -> Any:
         """Store a message with both of its texts, as that server did; return its id."""
         self.now += timedelta(seconds=1)
@@ -190,9 +195,7 @@ class Previous:
             max_members=20,
         )
         for number, role in ((1, "admin"), (2, "member"), (3, "guest")):
-            await self.insert(
-                "members", group_id="group_1", user_id=self.user(number), role=role
-            )
+            await self.insert("members", group_id="group_1", user_id=self.user(number), role=role)
         ids["in group"] = await self.say(1, None, "to all", group="group_1")
         ids["gone group"] = await self.say(1, None, "to none", group="group_gone")
         for user, reaction in ((1, "+1"), (2, "-1"), (2, "heart")):
