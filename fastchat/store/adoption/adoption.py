@@ -15,6 +15,7 @@ import asyncpg
 from fastchat.store import migrations
 from fastchat.store.adoption import BEFORE, NEXT, WORK, AdoptionError, workplace
 from fastchat.store.adoption.comparing import Compared, Comparer, Difference
+from fastchat.store.adoption.conflicts import refuse_conflicts
 from fastchat.store.adoption.messages import Messages
 from fastchat.store.adoption.old_tables import OldTable, OldTables, find, quoted
 from fastchat.store.adoption.others import Others
@@ -111,10 +112,13 @@ class Adoption:
         self.others: Others
         self.comparer: Comparer
 
-    async def copy(self) -> None:
+    async def copy(self) -> int:
         """Copy everything, catch up with what was written meanwhile, and compare.
 
         May be ended at any moment and called again.
+
+        Returns:
+            How many changes were noted since, and wait to be copied.
 
         Raises:
             AdoptionError: the tables cannot be taken over; nothing was written then.
@@ -142,6 +146,7 @@ class Adoption:
         except Difference as error:
             await self.note_again(error.ids)
             raise
+        return await self.catch_up()
 
     async def note_again(self, message_ids: list[str]) -> None:
         """Note messages that are not what they should be, so that they are copied once more."""
@@ -170,6 +175,7 @@ class Adoption:
             self.tables.messages  # noqa: B018  it says when there are none
             if self.tables.problems:
                 raise AdoptionError("; ".join(self.tables.problems))
+            await refuse_conflicts(self.connection, self.tables)
             await self._make_place()
         await workplace.make_temporary_tables(self.connection)
         self.messages = Messages(self.connection, self.tables, self._cipher)

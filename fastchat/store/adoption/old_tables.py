@@ -240,7 +240,8 @@ class OldTables:
         if found is None:
             raise AdoptionError(
                 "no table of the previous server was found: expected chat_messages or "
-                "private_messages, as it made them, on the search path"
+                "private_messages, as it made them, on the search path (once they were taken "
+                f"over they are in {BEFORE})"
             )
         return found
 

@@ -17,18 +17,15 @@ from fastchat.store.adoption.adoption import (
     take_lock,
 )
 from fastchat.store.adoption.comparing import Difference
+from fastchat.store.adoption.conflicts import is_there, refuse_used
 from fastchat.store.adoption.old_tables import OldTable, OldTables, quoted
 from fastchat.store.adoption.views import KEYS
 
 if TYPE_CHECKING:
     from asyncpg import Connection
 
-# Of fastchat's own tables: there is a row when somebody has used them.
-_USED = "chat_rooms"
-_IS_OWN = """
-SELECT EXISTS (SELECT FROM pg_attribute
-    WHERE attrelid = to_regclass($1) AND attname = $2 AND NOT attisdropped)
-"""
+MOST_LEFT = 10_000  # changes that are copied under the lock
+
 # What is no longer of use; the rest tells what became of the messages.
 _REMAINS = ("changes", "names", "places", "uncompared", "unchecked", "events")
 
@@ -45,7 +42,12 @@ async def change_places(adoption: Adoption) -> tuple[Result, float]:
     Raises:
         AdoptionError: it was not done, and nothing was changed.
     """
-    await adoption.copy()
+    left = await adoption.copy()
+    if left > MOST_LEFT:
+        raise AdoptionError(
+            f"{left:,} changes are still to be copied: the old server writes faster than they "
+            "are; stop it first"
+        )
     others = await adoption.comparer.others()
     done: list[tuple[Result, float]] = []
 
@@ -93,38 +95,6 @@ async def _move(connection: "Connection", tables: OldTables) -> None:
         await run(f"DROP TABLE {WORK}.{name}")
     await set_state(connection, "away", away)
     await set_state(connection, "ours", ours)
-
-
-async def is_there(connection: "Connection", schema: str, name: str) -> bool:
-    """Whether there is a table, or something else, of this name."""
-    found: bool = await connection.fetchval(
-        "SELECT to_regclass($1) IS NOT NULL", f"{quoted(schema)}.{quoted(name)}"
-    )
-    return found
-
-
-async def refuse_used(connection: "Connection", schema: str, name: str) -> None:
-    """Let fastchat's own tables make room if nobody has chatted in them.
-
-    Raises:
-        AdoptionError: somebody has, or the table is not fastchat's.
-    """
-    table = f"{quoted(schema)}.{quoted(name)}"
-    mark = "checksum" if name == "schema_migrations" else "room_id"
-    rooms = f"{quoted(schema)}.{_USED}"
-    if not await connection.fetchval(_IS_OWN, rooms, "group_rev") and not (
-        name == "schema_migrations" and await connection.fetchval(_IS_OWN, table, mark)
-    ):
-        raise AdoptionError(
-            f"{schema}.{name} is neither the previous server's nor fastchat's: expected no such "
-            "table; rename it, or put the chat into a schema of its own (search_path)"
-        )
-    if await is_there(connection, schema, _USED) and await connection.fetchval(
-        f"SELECT EXISTS (SELECT FROM {rooms})"
-    ):
-        raise AdoptionError(
-            f"fastchat's tables in {schema} are in use ({_USED} has rows): expected none, or empty"
-        )
 
 
 async def go_back(connection: "Connection") -> list[str]:

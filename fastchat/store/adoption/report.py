@@ -2,11 +2,10 @@
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from fastchat.store import migrations
 from fastchat.store.adoption import AFTER, BEFORE, NEXT, WORK, AdoptionError
+from fastchat.store.adoption.conflicts import is_there, refuse_conflicts
 from fastchat.store.adoption.messages import Double, opens
 from fastchat.store.adoption.old_tables import KINDS, OldTable, OldTables
-from fastchat.store.adoption.places import is_there, refuse_used
 from fastchat.store.adoption.views import messages as messages_view
 from fastchat.store.cipher import Cipher
 
@@ -172,15 +171,10 @@ async def _place_lines(connection: "Connection", tables: OldTables) -> list[Line
         for schema in (BEFORE, AFTER)
         if await connection.fetchval("SELECT to_regnamespace($1) IS NOT NULL", schema)
     ]
-    away = {(table.schema, table.table) for table in tables.tables.values()}
-    for name in migrations.table_names():
-        is_taken = await is_there(connection, tables.target, name)
-        if (tables.target, name) in away or not is_taken:
-            continue
-        try:
-            await refuse_used(connection, tables.target, name)
-        except AdoptionError as error:
-            lines.append(Line("FAIL", name, str(error)))
+    try:
+        await refuse_conflicts(connection, tables)
+    except AdoptionError as error:
+        lines.append(Line("FAIL", f"schema {tables.target}", str(error)))
     if await is_there(connection, WORK, "state"):
         lines.append(Line("note", "progress", f"a copy is under way in {NEXT}; it goes on there"))
     return lines

@@ -208,7 +208,16 @@ class Previous:
             conversation_id=self.conversation(1, 10),
             user_id=self.user(1),
         )
-        event = {"type": "message_edited", "messageId": str(ids["first"]), "content": "secret"}
+        event = {
+            "type": "message_edited",
+            "messageId": str(ids["first"]),
+            "conversationId": self.conversation(1, 2),
+            "message": {
+                "id": str(ids["first"]),
+                "content": "secret",
+                "editedAt": "2024-01-01T00:00:00.000Z",
+            },
+        }
         await self.insert(
             "events",
             user_id=self.user(2),

@@ -245,6 +245,26 @@ async def test_a_copy_that_is_killed_goes_on_where_it_was(fresh, previous):
     assert await assert_copied(connection) > 50
 
 
+async def test_the_command_reports_switches_and_goes_back(fresh, previous):
+    process = await start(fresh)
+    output = (await process.communicate())[0].decode()
+    assert process.returncode == 0, output
+    assert "9 rows in public.chat_messages" in output
+    assert "Nothing was changed." in output
+    process = await start(fresh, "--switch", "--time-zone", "Europe/Vienna")
+    output = (await process.communicate())[0].decode()
+    assert process.returncode == 0, output
+    assert "1 keep their plaintext" in output
+    assert "2 were left out" in output
+    process = await start(fresh, "--back")
+    output = (await process.communicate())[0].decode()
+    assert process.returncode == 0, output
+    assert "public.chat_messages" in output.partition("Back in their places: ")[2]
+    assert await previous.connection.fetchval("SELECT count(*) FROM chat_messages") == 9
+    process = await start(fresh, "--back")
+    assert await process.wait() == 1
+
+
 async def start(dsn, *options):
     environ = {name: os.environ[name] for name in KEPT if name in os.environ} | PRODUCTION
     environ |= {"DATABASE_URL": dsn, "DB_SSL": "false", "CHAT_ENCRYPTION_KEY": KEY}
