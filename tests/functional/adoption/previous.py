@@ -83,6 +83,14 @@ def sealed(text: str, key: str = KEY) -> str:
     return (encryptor.update(padded) + encryptor.finalize()).hex()
 
 
+def opened_as_before(row: Any) -> str:
+    """Decrypt as the previous server did."""
+    mode = modes.CBC(bytes.fromhex(row["encryption_iv"]))
+    decryptor = Cipher(algorithms.AES(derived(KEY)), mode).decryptor()
+    padded = decryptor.update(bytes.fromhex(row["encrypted_content"])) + decryptor.finalize()
+    return padded[: -padded[-1]].decode()
+
+
 _keys: dict[str, bytes] = {}
 
 

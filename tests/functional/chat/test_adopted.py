@@ -1,11 +1,18 @@
 """A server on the tables that it took over: everybody finds what he left."""
 
+import re
+from contextlib import AsyncExitStack
+from pathlib import Path
+
 import pytest
 
+from fastchat.store.adoption.places import go_back
 from tests.functional.adoption.adopting import connected, fresh_database, switch
-from tests.functional.adoption.previous import KEY, Previous
-from tests.functional.chat.conftest import ENVIRONMENT
+from tests.functional.adoption.previous import KEY, Previous, opened_as_before
+from tests.functional.chat.conftest import ENVIRONMENT, Chat
 from tests.functional.chat.talking import contents, page, say
+
+MOVING = Path(__file__).resolve().parents[3] / "docs/moving.md"
 
 
 @pytest.fixture
@@ -84,3 +91,32 @@ async def test_groups_have_their_members_their_messages_and_an_owner(chat):
     sync = await carol.request(type="sync", conversations={"group_1": {"seq": 2, "rev": 2}})
     (room,) = sync["conversations"]
     assert [m["content"] for m in room["messages"]] == ["hello"]
+
+
+async def test_the_documented_way_back_takes_along_what_was_said_meanwhile(database):
+    async with AsyncExitStack() as stack:
+        chat = Chat(database, stack)
+        await chat.start()
+        async with await chat.guest() as alice:
+            await alice.authenticate(chat.token(1))
+            await say(alice, "2", "said meanwhile")
+            await alice.request(
+                type="send_group_message", groupId="group_1", content="to the group"
+            )
+        await chat.stop()
+    statements = re.findall(r"```sql\n(.*?)```", MOVING.read_text("utf-8"), re.DOTALL)
+    assert len(statements) == 2
+    async with connected(database) as connection:
+        await go_back(connection)
+    async with connected(database) as connection:
+        for statement in statements:
+            await connection.execute(statement)
+        rows = await connection.fetch(
+            "SELECT * FROM chat_messages WHERE created_at > '2025-01-01' ORDER BY created_at"
+        )
+        assert len(rows) == 2
+        for row, text in zip(rows, ("said meanwhile", "to the group"), strict=True):
+            assert (row["sender_id"], row["content"], row["is_encrypted"]) == (1, "", True)
+            assert opened_as_before(row) == text
+        assert (rows[0]["recipient_id"], rows[0]["is_read"]) == (2, False)
+        assert rows[1]["group_id"] == "group_1"
