@@ -168,6 +168,10 @@ class Adoption:
         )
         if is_there:
             self.tables = await load_tables(self.connection)
+            # Times without a zone have to mean the same each time.
+            await self.connection.execute(
+                "SELECT set_config('TimeZone', $1, false)", await self._get("time zone")
+            )
             if await self._get("places changed"):
                 raise AdoptionError("the tables were taken over already: nothing is left to do")
         else:
@@ -244,6 +248,8 @@ class Adoption:
             await workplace.make_views(self.connection, self.tables)
             await workplace.make_tables(self.connection)
             await self._set("tables", _as_json(self.tables))
+            zone = await self.connection.fetchval("SELECT current_setting('TimeZone')")
+            await self._set("time zone", zone)
             await run(f"SET LOCAL search_path = {NEXT}")
             await migrations.migrate(self.connection)
             # Made again once all messages are there, which costs a fraction.
@@ -326,9 +332,11 @@ class Adoption:
             await asyncio.sleep(self._pause)
 
     async def _analyze(self) -> None:
-        for table in await own_tables(self.connection, NEXT):
-            # Not FULL: the previous server notices nothing of it.
-            await self.connection.execute(f"VACUUM ANALYZE {NEXT}.{quoted(table)}")
+        tables = await own_tables(self.connection, NEXT)
+        names = ", ".join(f"{NEXT}.{quoted(table)}" for table in tables)
+        await self.connection.execute(f"ANALYZE {names}")
+        # So that its pages need no second look, and the first queries are not the ones to take it.
+        await self.connection.execute(f"VACUUM {NEXT}.chat_messages")
 
     async def _compare(self) -> None:
         """Compare all messages once; those that are copied again afterwards come at the end."""

@@ -94,7 +94,11 @@ async def texts(connection, conversation_id):
     )
     assert [row["seq"] for row in rows] == list(range(1, len(rows) + 1))
     cipher = Cipher(keys)
-    return {row["message_id"]: cipher.open(_Sealed(row), row["conversation_id"]) for row in rows}
+    return {
+        row["message_id"]: cipher.open(_Sealed(row), row["conversation_id"])
+        for row in rows
+        if not row["is_deleted"]
+    }
 
 
 class _Sealed:

@@ -1,6 +1,7 @@
 """What becomes of the previous server's tables, in every spelling and with every type of ids."""
 
 import json
+from datetime import timedelta
 
 import asyncpg
 import pytest
@@ -25,7 +26,7 @@ from tests.functional.adoption.adopting import (
     switch,
     texts,
 )
-from tests.functional.adoption.previous import FIRST, KEY, SECOND, Previous
+from tests.functional.adoption.previous import FIRST, KEY, SECOND, START, Previous
 
 SHAPES = [
     (FIRST, "integer", "uuid", "timestamptz"),
@@ -33,6 +34,10 @@ SHAPES = [
     (SECOND, "uuid", "bigint", "timestamptz"),
     (FIRST, "bigint", "integer", "timestamp"),
 ]
+
+
+def seconds(number):
+    return timedelta(seconds=number)
 
 
 async def lines_of(dsn, key=KEY, **given):
@@ -49,6 +54,10 @@ async def test_everything_is_taken_over_whatever_the_spelling_and_the_types(fres
         server = Previous(connection, *shape)
         await server.create()
         ids = await server.fill()
+        if shape[0] is FIRST:
+            with pytest.raises(migrations.MigrationError, match="fastchat adopt"):
+                await migrations.migrate(connection)
+            # What the refused migration made does not stand in the way.
         before = await dump(connection)
         result = await switch(fresh)
 
@@ -137,6 +146,90 @@ async def test_everything_is_taken_over_whatever_the_spelling_and_the_types(fres
         assert await connection.fetchval("SELECT count(*) FROM after_fastchat.chat_messages") == 7
 
 
+MORE_COLUMNS = """
+ALTER TABLE chat_messages ADD is_deleted boolean, ADD edited_at timestamp, ADD is_pinned boolean,
+    ADD is_announcement boolean, ADD encryption_scheme text;
+ALTER TABLE group_participants ADD last_read_at timestamptz, ADD can_add_members boolean,
+    ADD left_at timestamptz;
+ALTER TABLE chat_groups ADD deleted_at timestamptz;
+ALTER TABLE offline_events ADD is_delivered boolean;
+"""
+
+
+async def test_columns_that_only_some_have_are_used_where_they_are(fresh):
+    async with connected(fresh) as connection:
+        tokyo = timedelta(hours=9)
+        server = Previous(connection, time_type="timestamp")
+        await server.create()
+        await connection.execute(MORE_COLUMNS)
+        gone = await server.say(2, 10, "gone", is_deleted=True)
+        edited = await server.say(2, 10, "edited", edited_at=server.time(server.now))
+        await server.insert("reactions", message_id=gone, user_id=2, reaction="+1")
+        # The other format, bound to the conversation as fastchat names it.
+        gcm = Cipher(keys, "gcm").seal("sealed by gcm", "conv_10_2", "2")
+        columns = ("encrypted_content", "encryption_iv", "encryption_scheme")
+        await server.say(2, 10, "x", **{name: getattr(gcm, name) for name in columns})
+        await server.insert("groups", group_id="g", group_name="G", created_by=1)
+        await server.insert("groups", group_id="d", group_name="D", created_by=1, deleted_at=START)
+        for group in ("g", "d"):
+            await server.insert("members", group_id=group, user_id=1, role="owner")
+        await server.say(1, None, "seen", group="g", is_pinned=True)
+        seen_at = server.now - tokyo
+        for text in ("new", "newest"):
+            await server.say(1, None, text, group="g", is_announcement=True)
+        more = {"role": "Admin", "last_read_at": seen_at, "can_add_members": True}
+        await server.insert("members", group_id="g", user_id=2, **more)
+        await server.insert("members", group_id="g", user_id=3, left_at=START)
+        await server.insert("events", user_id=2, event_data='"none"', event_type="x")
+        await server.insert("events", user_id=2, event_data="{}", event_type="x", is_delivered=True)
+        # Deleted by its old id, which is made by number and not by text.
+        removal = {"conversation_id": "conv_2_10", "user_id": 2}
+        await server.insert(
+            "conversation_removals", **removal, deleted_at=START + seconds(2) - tokyo
+        )
+
+        # What the zone was at the start holds to the end.
+        async with adopting(fresh) as adoption:
+            await adoption.connection.execute("SET TimeZone = 'Asia/Tokyo'")
+            await adoption.copy()
+        result = await switch(fresh)
+        assert (result.left_out, result.kept_plaintext, result.unreadable) == (0, 0, 0)
+
+        rows = await connection.fetch(
+            "SELECT * FROM chat_messages WHERE conversation_id = 'conv_10_2' ORDER BY seq"
+        )
+        assert [row["created_at"] for row in rows[:2]] == [
+            START + seconds(n) - tokyo for n in (1, 2)
+        ]
+        assert (rows[0]["message_id"], rows[0]["is_deleted"]) == (str(gone), True)
+        assert [rows[0][n] for n in ("content", "encrypted_content", "changed_rev")] == [
+            None,
+            None,
+            1,
+        ]
+        assert rows[1]["message_id"] == str(edited)
+        assert (rows[1]["edited_at"], rows[1]["changed_rev"]) == (rows[0]["created_at"], 2)
+        opened = await texts(connection, "conv_10_2")
+        assert list(opened.values()) == ["edited", "sealed by gcm"]
+        assert await connection.fetchval("SELECT count(*) FROM chat_reactions") == 0
+        hidden = await connection.fetchrow("SELECT user_id, hidden_seq FROM conversation_removals")
+        assert tuple(hidden) == ("2", 2)
+        flags = await connection.fetch(
+            "SELECT pinned_at IS NOT NULL, is_announcement FROM chat_messages "
+            "WHERE group_id = 'g' ORDER BY seq"
+        )
+        assert [tuple(row) for row in flags] == [(True, False), (False, True), (False, True)]
+        members = await connection.fetch(
+            "SELECT p.user_id, p.role, p.can_add_members, o.read_seq FROM group_participants p "
+            "JOIN room_members o USING (room_id, user_id) ORDER BY p.user_id"
+        )
+        assert [tuple(row)[:3] for row in members] == [("1", "owner", False), ("2", "admin", True)]
+        assert members[1]["read_seq"] == 1
+        gone = "SELECT group_id FROM chat_groups WHERE deleted_at IS NOT NULL"
+        assert await connection.fetchval(gone) == "d"
+        assert await connection.fetchval("SELECT count(*) FROM event_queue") == 0
+
+
 async def test_a_dry_run_reports_and_changes_nothing(fresh, previous):
     connection = previous.connection
     before = await inventory(connection), await dump(connection)
@@ -147,32 +240,11 @@ async def test_a_dry_run_reports_and_changes_nothing(fresh, previous):
     assert "note left out: 1 messages of groups that are gone" in lines
     assert "note key: opens 6 of 7 ciphertexts that were tried" in lines
     assert not any(line.startswith("FAIL") for line in lines)
-    assert (await inventory(connection), await dump(connection)) == before
-
-
-async def test_a_copy_that_is_abandoned_leaves_nothing(fresh, previous):
-    before = await inventory(previous.connection)
-    await copy(fresh)
-    assert await inventory(previous.connection) != before
-    async with connected(fresh) as connection:
-        assert await abandon(connection)
-        assert not await abandon(connection)
-    assert await inventory(previous.connection) == before
-
-
-async def test_a_wrong_key_is_seen_before_anything_is_copied(fresh, previous):
+    # A wrong key is seen before anything is copied.
     lines = await lines_of(fresh, key="another key, of 32 characters !!")
     (line,) = [line for line in lines if line.startswith("FAIL")]
     assert "expected CHAT_ENCRYPTION_KEY of the previous server" in line
-
-
-async def test_migrations_name_the_command(fresh, previous):
-    async with connected(fresh) as connection:
-        with pytest.raises(migrations.MigrationError, match="fastchat adopt"):
-            await migrations.migrate(connection)
-        # What the refused migration made does not stand in the way.
-    await switch(fresh)
-    assert await previous.connection.fetchval("SELECT count(*) FROM chat_messages") == 7
+    assert (await inventory(connection), await dump(connection)) == before
 
 
 async def test_a_row_of_the_copy_that_was_changed_is_detected_and_mended(fresh, previous):
@@ -191,30 +263,41 @@ async def test_a_row_of_the_copy_that_was_changed_is_detected_and_mended(fresh, 
     assert await connection.fetchval("SELECT sender_id FROM chat_messages WHERE seq = 3") == "1"
 
 
-async def test_a_row_that_is_missing_in_the_copy_keeps_the_places_as_they_are(fresh, previous):
+async def test_a_missing_row_keeps_the_places_and_an_abandoned_copy_leaves_nothing(fresh, previous):
     connection = previous.connection
+    before = await inventory(connection)
     await copy(fresh)
     await connection.execute("DELETE FROM fastchat_next.chat_messages WHERE seq = 5")
     with pytest.raises(Difference, match=r"old table has 9 messages, the copy 6.*expected 7"):
         await switch(fresh)
     assert await connection.fetchval("SELECT count(*) FROM chat_messages") == 9
+    async with connected(fresh) as other:
+        assert await abandon(other)
+        assert not await abandon(other)
+    assert await inventory(connection) == before
 
 
-@pytest.mark.parametrize(
-    ("damage", "kind"),
-    [
-        ("UPDATE fastchat_next.chat_reactions SET reaction = 'x'", "reactions"),
-        ("DELETE FROM fastchat_next.group_participants WHERE user_id = '2'", "members"),
-        ("UPDATE fastchat_next.chat_groups SET group_name = 'other'", "groups"),
-        ("DELETE FROM fastchat_next.message_removals", "message_removals"),
-    ],
-    ids=lambda value: value if " " not in value else "",
-)
-async def test_a_difference_in_another_table_is_detected(fresh, previous, damage, kind):
-    await copy(fresh)
-    await previous.connection.execute(damage)
-    with pytest.raises(Difference, match=f"^{kind}: found"):
-        await switch(fresh)
+DAMAGES = {
+    "reactions": "UPDATE fastchat_next.chat_reactions SET reaction = 'x'",
+    "members": "DELETE FROM fastchat_next.group_participants WHERE user_id = '2'",
+    "groups": "UPDATE fastchat_next.chat_groups SET group_name = 'other'",
+    "message_removals": "DELETE FROM fastchat_next.message_removals",
+    "events": "DELETE FROM fastchat_adoption.events",
+    "users": "UPDATE fastchat_next.chat_users SET username = 'other'",
+}
+
+
+async def test_a_difference_in_any_other_table_is_detected(fresh, previous):
+    async with adopting(fresh) as adoption:
+        await adoption.copy()
+        assert {compared.kind for compared in await adoption.comparer.others()} == set(DAMAGES)
+        for kind, damage in DAMAGES.items():
+            transaction = adoption.connection.transaction()
+            await transaction.start()
+            await adoption.connection.execute(damage)
+            with pytest.raises(Difference, match=f"^{kind}: found"):
+                await adoption.comparer.others()
+            await transaction.rollback()
 
 
 async def test_a_column_of_an_unusual_name_is_asked_for_and_can_be_named(fresh, previous):
@@ -232,6 +315,8 @@ async def test_a_column_of_an_unusual_name_is_asked_for_and_can_be_named(fresh, 
 
 
 async def test_tables_of_fastchat_make_room_while_they_are_empty_and_not_later(fresh):
+    with pytest.raises(AdoptionError, match="chat_messages or private_messages"):
+        await copy(fresh)
     async with connected(fresh) as connection:
         server = Previous(connection, SECOND)
         await server.create()
@@ -258,12 +343,9 @@ async def test_a_table_of_somebody_else_under_a_name_of_fastchat_is_left_alone(f
     assert await previous.connection.fetchval("SELECT count(*) FROM chat_messages") == 9
 
 
-async def test_without_tables_of_the_previous_server_there_is_nothing_to_do(fresh):
-    with pytest.raises(AdoptionError, match="chat_messages or private_messages"):
-        await copy(fresh)
-
-
-async def test_nothing_is_taken_over_twice_and_nothing_goes_back_that_was_not(fresh, previous):
+async def test_after_the_switch_nothing_is_taken_over_again_and_the_old_server_is_refused(
+    fresh, previous
+):
     async with connected(fresh) as connection:
         with pytest.raises(AdoptionError, match="nothing to go back from"):
             await go_back(connection)
@@ -273,10 +355,6 @@ async def test_nothing_is_taken_over_twice_and_nothing_goes_back_that_was_not(fr
     async with connected(fresh) as connection:
         with pytest.raises(AdoptionError, match="--back"):
             await abandon(connection)
-
-
-async def test_the_old_server_that_goes_on_after_the_switch_is_refused(fresh, previous):
-    await switch(fresh)
     with pytest.raises(asyncpg.PostgresError):
         await previous.say(1, 2, "too late")
     assert len(await texts(previous.connection, "conv_1_2")) == 5
