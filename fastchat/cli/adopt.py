@@ -11,10 +11,11 @@ import asyncpg
 from fastchat.cli.database import connect, explain
 from fastchat.config import Config, load
 from fastchat.store.adoption import AFTER, BEFORE, NEXT, AdoptionError
-from fastchat.store.adoption.adoption import Adoption, Result, own_tables
+from fastchat.store.adoption.adoption import Adoption, Result
 from fastchat.store.adoption.old_tables import find
 from fastchat.store.adoption.places import abandon, change_places, go_back
 from fastchat.store.adoption.report import Line, report
+from fastchat.store.adoption.state import own_tables
 from fastchat.store.cipher import Cipher, KeyRing
 from fastchat.store.migrations import MigrationError
 

@@ -4,21 +4,26 @@ What is done and how far is in ``fastchat_adoption.state``, written in the trans
 """
 
 import asyncio
-import json
 from collections.abc import Awaitable, Callable
-from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
-
-import asyncpg
 
 from fastchat.store import migrations
 from fastchat.store.adoption import BEFORE, NEXT, WORK, AdoptionError, workplace
 from fastchat.store.adoption.comparing import Compared, Comparer, Difference
 from fastchat.store.adoption.conflicts import refuse_conflicts
 from fastchat.store.adoption.messages import Messages
-from fastchat.store.adoption.old_tables import OldTable, OldTables, find, quoted
+from fastchat.store.adoption.old_tables import OldTables, find, quoted
 from fastchat.store.adoption.others import Others
+from fastchat.store.adoption.state import (
+    get_state,
+    load_tables,
+    own_tables,
+    patiently,
+    set_state,
+    tables_as_json,
+    take_lock,
+)
 from fastchat.store.cipher import Cipher
 
 if TYPE_CHECKING:
@@ -30,11 +35,6 @@ SLICE = 20_000  # messages in one transaction
 KEYS = 2000  # keys of changed rows in one transaction
 ROOMS = 5000  # rooms whose positions are found in one transaction
 PASSES = 20  # over what the previous server writes meanwhile, before the last one
-LOCK_KEY = 0x61646F70  # any number, the same for every adopt
-LOCK_PATIENCE = 30.0  # seconds for another adopt, or what is left of a killed one, to end
-TABLE_PATIENCE = 3  # seconds to wait for a lock that the previous server would notice
-TABLE_TRIES = 20
-POLL = 0.2
 
 # Rooms before messages, messages before what refers to them.
 KINDS = ("users", "groups", "conversations", "messages")
@@ -143,6 +143,7 @@ class Adoption:
         await self.catch_up()
         try:
             await self._compare()
+            await self._compare_changed()
         except Difference as error:
             await self.note_again(error.ids)
             raise
@@ -224,11 +225,14 @@ class Adoption:
         totals = await self._get("compared") or [0, 0, 0]
         last = await self.comparer.changed()
         await self.comparer.order_of_changed()
+        again: int = await self._get("compared again") or 0
         kept, unreadable = [
             await self.connection.fetchval(f"SELECT count(*) FROM {WORK}.{table}")
             for table in ("kept", "unreadable")
         ]
-        return Result(old, new, left_out, totals[1], totals[0], last[0], kept, unreadable, others)
+        return Result(
+            old, new, left_out, totals[1], totals[0], again + last[0], kept, unreadable, others
+        )
 
     async def _make_place(self) -> None:
         run = self.connection.execute
@@ -247,7 +251,7 @@ class Adoption:
             await run(f"CREATE SCHEMA {NEXT}")
             await workplace.make_views(self.connection, self.tables)
             await workplace.make_tables(self.connection)
-            await self._set("tables", _as_json(self.tables))
+            await self._set("tables", tables_as_json(self.tables))
             zone = await self.connection.fetchval("SELECT current_setting('TimeZone')")
             await self._set("time zone", zone)
             await run(f"SET LOCAL search_path = {NEXT}")
@@ -362,6 +366,14 @@ class Adoption:
         await self._set("compared", totals)
         await self._set("compared done", True)
 
+    async def _compare_changed(self) -> None:
+        """Compare what was copied again since, so that little is left for the end."""
+        async with self._moment():
+            found = await self.comparer.changed()
+            await self.comparer.order_of_changed()
+            await self.connection.execute(f"TRUNCATE {WORK}.uncompared, {WORK}.unchecked")
+            await self._set("compared again", (await self._get("compared again") or 0) + found[0])
+
     async def _note_all(self, kinds: tuple[str, ...]) -> None:
         """Note all keys of some tables, so that they are copied as if they had changed."""
         for kind in kinds:
@@ -428,82 +440,3 @@ class Adoption:
 
     async def _set(self, name: str, value: Any) -> None:
         await set_state(self.connection, name, value)
-
-
-async def take_lock(connection: "Connection") -> None:
-    """Take the lock of the one who adopts; the session holds it, whatever happens to this process.
-
-    Raises:
-        AdoptionError: somebody else holds it.
-    """
-    loop = asyncio.get_running_loop()
-    give_up = loop.time() + LOCK_PATIENCE
-    while not await connection.fetchval("SELECT pg_try_advisory_lock($1)", LOCK_KEY):
-        if loop.time() >= give_up:
-            raise AdoptionError(
-                f"another `fastchat adopt` has been at work for more than {LOCK_PATIENCE:g} s: "
-                "wait for it, or end it (pg_locks names it, locktype advisory)"
-            )
-        await asyncio.sleep(POLL)
-
-
-async def patiently(connection: "Connection", work: Callable[[], Awaitable[None]]) -> None:
-    """Do what needs a lock on an old table, in a transaction, again and again until it is there.
-
-    While it waits for a lock, the previous server waits behind it: so each try is short.
-
-    Raises:
-        AdoptionError: no try got the lock.
-    """
-    for _ in range(TABLE_TRIES):
-        try:
-            async with connection.transaction():
-                await connection.execute(f"SET LOCAL lock_timeout = '{TABLE_PATIENCE}s'")
-                await work()
-                return
-        except (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError):
-            await asyncio.sleep(POLL)
-    raise AdoptionError(
-        f"no lock on the old tables in {TABLE_TRIES} tries of {TABLE_PATIENCE} s: a long "
-        "transaction holds them (pg_stat_activity, pg_blocking_pids)"
-    )
-
-
-async def get_state(connection: "Connection", name: str) -> Any:
-    """Return what was remembered under a name, or None."""
-    text = await connection.fetchval(f"SELECT value::text FROM {WORK}.state WHERE name = $1", name)
-    return None if text is None else json.loads(text)
-
-
-async def set_state(connection: "Connection", name: str, value: Any) -> None:
-    """Remember something, as a part of the transaction under way."""
-    await connection.execute(
-        f"INSERT INTO {WORK}.state (name, value) VALUES ($1, $2::text::jsonb) "
-        "ON CONFLICT (name) DO UPDATE SET value = excluded.value",
-        name,
-        json.dumps(value),
-    )
-
-
-async def load_tables(connection: "Connection") -> OldTables:
-    """Return the old tables as they were found at the start."""
-    found = await get_state(connection, "tables")
-    tables = {kind: OldTable(**fields) for kind, fields in found["tables"].items()}
-    return OldTables(tables, [], found["target"])
-
-
-def _as_json(tables: OldTables) -> dict[str, Any]:
-    return {
-        "tables": {kind: asdict(table) for kind, table in tables.tables.items()},
-        "target": tables.target,
-    }
-
-
-async def own_tables(connection: "Connection", schema: str) -> list[str]:
-    """Return the names of the tables in a schema."""
-    rows = await connection.fetch(
-        "SELECT relname::text FROM pg_class "
-        "WHERE relnamespace = to_regnamespace($1) AND relkind = 'r' ORDER BY relname",
-        schema,
-    )
-    return [row[0] for row in rows]

@@ -4,11 +4,11 @@ import time
 from typing import TYPE_CHECKING
 
 from fastchat.store.adoption import AFTER, BEFORE, NEXT, WORK, AdoptionError, workplace
-from fastchat.store.adoption.adoption import (
-    DEPENDENT_KINDS,
-    KINDS,
-    Adoption,
-    Result,
+from fastchat.store.adoption.adoption import DEPENDENT_KINDS, KINDS, Adoption, Result
+from fastchat.store.adoption.comparing import Difference
+from fastchat.store.adoption.conflicts import is_there, refuse_used
+from fastchat.store.adoption.old_tables import OldTable, OldTables, quoted
+from fastchat.store.adoption.state import (
     get_state,
     load_tables,
     own_tables,
@@ -16,9 +16,6 @@ from fastchat.store.adoption.adoption import (
     set_state,
     take_lock,
 )
-from fastchat.store.adoption.comparing import Difference
-from fastchat.store.adoption.conflicts import is_there, refuse_used
-from fastchat.store.adoption.old_tables import OldTable, OldTables, quoted
 from fastchat.store.adoption.views import KEYS
 
 if TYPE_CHECKING:

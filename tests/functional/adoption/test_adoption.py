@@ -361,7 +361,7 @@ async def test_after_the_switch_nothing_is_taken_over_again_and_the_old_server_i
 
 
 async def test_one_adopts_at_a_time(fresh, previous, monkeypatch):
-    monkeypatch.setattr("fastchat.store.adoption.adoption.LOCK_PATIENCE", 0.1)
+    monkeypatch.setattr("fastchat.store.adoption.state.LOCK_PATIENCE", 0.1)
     async with adopting(fresh) as one:
         await one.copy()
         with pytest.raises(AdoptionError, match=r"another .fastchat adopt. has been at work"):

@@ -10,7 +10,7 @@ from datetime import timedelta
 
 import asyncpg
 
-from fastchat.store.adoption.adoption import get_state
+from fastchat.store.adoption.state import get_state
 from fastchat.store.rooms import conversation_id_of
 from tests.functional.adoption.adopting import adopting, connected, copy, switch, texts
 from tests.functional.adoption.previous import KEY, Previous, sealed
@@ -283,7 +283,7 @@ async def progress(connection, name):
 
 
 async def test_the_copy_waits_for_no_lock_for_long(fresh, previous, monkeypatch):
-    monkeypatch.setattr("fastchat.store.adoption.adoption.TABLE_PATIENCE", 0.05)
+    monkeypatch.setattr("fastchat.store.adoption.state.TABLE_PATIENCE", 0.05)
     async with connected(fresh) as other, adopting(fresh) as adoption:
         transaction = other.transaction()
         await transaction.start()
