@@ -34,7 +34,10 @@ def run(args: argparse.Namespace) -> int:
         return 1
     try:
         return asyncio.run(_adopt(config, args))
-    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+    except asyncpg.PostgresError as error:
+        # Without its details, where the row may be that it is about.
+        print(f"fastchat adopt: database: {error.args[0]}", file=sys.stderr)
+    except (OSError, asyncpg.InterfaceError) as error:
         print(f"fastchat adopt: database: {explain(error)}", file=sys.stderr)
     except (AdoptionError, MigrationError) as error:
         print(f"fastchat adopt: {error}", file=sys.stderr)

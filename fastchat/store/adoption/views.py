@@ -27,13 +27,13 @@ def messages(tables: OldTables) -> str:
     )
     gone = " OR ".join(
         [
-            f"coalesce({_raw(table, 'is_deleted', 'boolean')}, false)",
+            f"coalesce({_flag(table, 'is_deleted')}, false)",
             f"{_raw(table, 'deleted_at', 'timestamptz')} IS NOT NULL",
         ]
     )
     pinned = (
         f"coalesce({_time(table, 'pinned_at')}, CASE WHEN "
-        f"coalesce({_raw(table, 'is_pinned', 'boolean')}, false) THEN {_created(table)} END)"
+        f"coalesce({_flag(table, 'is_pinned')}, false) THEN {_created(table)} END)"
     )
     return f"""SELECT o.*, CASE
         WHEN o.group_id IS NOT NULL AND o.sender_id IS NOT NULL THEN o.group_id
@@ -59,13 +59,13 @@ FROM (
             {_is_read(table)} AS is_read,
             ({gone}) AS is_deleted,
             {pinned} AS pinned_at,
-            coalesce({_raw(table, "is_announcement", "boolean")}, false) AS is_announcement,
+            coalesce({_flag(table, "is_announcement")}, false) AS is_announcement,
             {_text(table, "content")} AS content,
             {_text(table, "encrypted_content")} AS encrypted_content,
             {_text(table, "encryption_iv")} AS encryption_iv,
             {_text(table, "encryption_scheme")} AS encryption_scheme,
             {cipher} AS has_cipher,
-            coalesce({_raw(table, "is_encrypted", "boolean")}, {cipher}) AS says_encrypted
+            coalesce({_flag(table, "is_encrypted")}, {cipher}) AS says_encrypted
         FROM {table.name} t
     ) p
 ) o"""
@@ -88,8 +88,8 @@ FROM (
 def groups(table: OldTable) -> str:
     """Return groups; one that was deleted has a ``deleted_at``."""
     gone = (
-        f"coalesce({_raw(table, 'is_deleted', 'boolean')}, false)"
-        f" OR NOT coalesce({_raw(table, 'is_active', 'boolean')}, true)"
+        f"coalesce({_flag(table, 'is_deleted')}, false)"
+        f" OR NOT coalesce({_flag(table, 'is_active')}, true)"
     )
     return f"""SELECT {_ids(table)},
     coalesce(nullif({_text(table, "group_name")}, ''), 'Group') AS group_name,
@@ -107,13 +107,13 @@ def members(table: OldTable) -> str:
     return f"""SELECT {_ids(table)},
     ({_text(table, "user_id")}) COLLATE "C" AS user_id,
     CASE WHEN {role} IN ('owner', 'admin') THEN {role} ELSE 'member' END AS role,
-    coalesce({_raw(table, "can_send_messages", "boolean")}, true) AS can_send_messages,
-    coalesce({_raw(table, "can_add_members", "boolean")}, false) AS can_add_members,
+    coalesce({_flag(table, "can_send_messages")}, true) AS can_send_messages,
+    coalesce({_flag(table, "can_add_members")}, false) AS can_add_members,
     {_time(table, "joined_at", "now()")} AS joined_at,
     {_time(table, "last_read_at")} AS last_read_at
 FROM {table.name} t
 WHERE {_text(table, "user_id")} IS NOT NULL
-  AND coalesce({_raw(table, "is_active", "boolean")}, true)
+  AND coalesce({_flag(table, "is_active")}, true)
   AND {_raw(table, "left_at", "timestamptz")} IS NULL"""
 
 
@@ -147,7 +147,7 @@ def events(table: OldTable) -> str:
     """Return events that wait for users, as JSON text."""
     told = (
         f"{_raw(table, 'delivered_at', 'timestamptz')} IS NOT NULL"
-        f" OR coalesce({_raw(table, 'is_delivered', 'boolean')}, false)"
+        f" OR coalesce({_flag(table, 'is_delivered')}, false)"
     )
     return f"""SELECT {_ids(table)},
     ({_text(table, "user_id")}) COLLATE "C" AS user_id,
@@ -220,6 +220,11 @@ def _raw(table: OldTable, column: str, type_: str) -> str:
     return f"t.{table.columns[column]}" if table.has(column) else _NOTHING.format(type=type_)
 
 
+def _flag(table: OldTable, column: str) -> str:
+    # Some have numbers.
+    return f"{_raw(table, column, 'boolean')}::boolean"
+
+
 def _text(table: OldTable, column: str) -> str:
     return f"{_raw(table, column, 'text')}::text"
 
@@ -249,7 +254,7 @@ def _created(table: OldTable) -> str:
 def _is_read(table: OldTable) -> str:
     # Where nothing tells what was read, all of it was.
     default = "false" if table.has("is_read") else "true"
-    return f"coalesce({_raw(table, 'is_read', 'boolean')}, {default})"
+    return f"coalesce({_flag(table, 'is_read')}, {default})"
 
 
 def _other(tables: OldTables, sender: str) -> str:

@@ -147,7 +147,7 @@ async def test_everything_is_taken_over_whatever_the_spelling_and_the_types(fres
 
 
 MORE_COLUMNS = """
-ALTER TABLE chat_messages ADD is_deleted boolean, ADD edited_at timestamp, ADD is_pinned boolean,
+ALTER TABLE chat_messages ADD is_deleted integer, ADD edited_at timestamp, ADD is_pinned boolean,
     ADD is_announcement boolean, ADD encryption_scheme text;
 ALTER TABLE group_participants ADD last_read_at timestamptz, ADD can_add_members boolean,
     ADD left_at timestamptz;
@@ -162,7 +162,7 @@ async def test_columns_that_only_some_have_are_used_where_they_are(fresh):
         server = Previous(connection, time_type="timestamp")
         await server.create()
         await connection.execute(MORE_COLUMNS)
-        gone = await server.say(2, 10, "gone", is_deleted=True)
+        gone = await server.say(2, 10, "gone", is_deleted=1)
         edited = await server.say(2, 10, "edited", edited_at=server.time(server.now))
         await server.insert("reactions", message_id=gone, user_id=2, reaction="+1")
         # The other format, bound to the conversation as fastchat names it.
