@@ -7,6 +7,9 @@ second, from before the copy until the switch. The copy is killed with SIGKILL o
 messages are there, and started again.
 
     python -m benchmarks.adopt_ten_million [--rows 10000000] [--folder FOLDER]
+
+With a folder the database stays there, and is used again by the next run if that one did not get
+as far as the switch.
 """
 
 import argparse
@@ -35,6 +38,8 @@ GROUPS = 2000
 MEMBERS = 20
 PAIRS = 90_000
 USERS = 20_000
+SHARED_BUFFERS = "2GB"
+SLICE = "50000"
 PAUSE = 0.02  # seconds between two changes of the writer
 KILLED_AT = 0.4
 
@@ -210,13 +215,24 @@ async def adopt(dsn: str, *options: str, killed_at: float = 2.0) -> float:
     return seconds
 
 
-async def run(dsn: str, rows: int) -> None:
-    await fill(dsn, rows)
+async def prepare(dsn: str, rows: int) -> None:
+    """Fill the database, or make one ready again that is full."""
+    connection = await asyncpg.connect(dsn)
+    await connection.execute(f"ALTER SYSTEM SET shared_buffers = '{SHARED_BUFFERS}'")
+    is_full = await connection.fetchval("SELECT to_regclass('chat_messages') IS NOT NULL")
+    await connection.close()
+    if is_full:
+        await adopt(dsn, "--abandon")
+    else:
+        await fill(dsn, rows)
+
+
+async def run(dsn: str) -> None:
     await adopt(dsn)
     counts: dict[str, int] = {}
     writer = asyncio.create_task(write(dsn, counts))
-    seconds = await adopt(dsn, "--copy", killed_at=KILLED_AT)
-    seconds += await adopt(dsn, "--copy")
+    seconds = await adopt(dsn, "--copy", "--slice", SLICE, killed_at=KILLED_AT)
+    seconds += await adopt(dsn, "--copy", "--slice", SLICE)
     print(f"copied in {seconds:.0f} s; the writer meanwhile: {counts}")
     writer.cancel()
     await asyncio.gather(writer, return_exceptions=True)
@@ -244,10 +260,13 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=10_000_000)
     parser.add_argument("--folder", type=Path, help="for the database; default: a temporary one")
     args = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="fastchat-adopt-", dir=args.folder) as folder:
-        Path(folder).chmod(0o755)
-        with EmbeddedPostgres(Path(folder) / "data") as postgres:
-            asyncio.run(run(postgres.dsn, args.rows))
+    with tempfile.TemporaryDirectory(prefix="fastchat-adopt-") as temporary:
+        Path(temporary).chmod(0o755)
+        folder = (args.folder or Path(temporary)) / "data"
+        with EmbeddedPostgres(folder) as postgres:
+            asyncio.run(prepare(postgres.dsn, args.rows))
+        with EmbeddedPostgres(folder) as postgres:
+            asyncio.run(run(postgres.dsn))
 
 
 if __name__ == "__main__":

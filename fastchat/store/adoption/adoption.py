@@ -45,6 +45,7 @@ SET statement_timeout = 0;
 SET idle_in_transaction_session_timeout = 0;
 SET synchronous_commit = off;
 SET work_mem = '128MB';
+SET temp_buffers = '64MB';
 SET maintenance_work_mem = '512MB';
 SET jit = off;
 SET random_page_cost = 1.1;

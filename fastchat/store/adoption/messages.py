@@ -17,10 +17,12 @@ if TYPE_CHECKING:
 
     from fastchat.store.adoption.old_tables import OldTables
 
+_KEYS = (
+    "message_id, id, sender_id, group_id, user1_id, user2_id, conversation_id, "
+    "old_conversation_id, created_at"
+)
 _SLICE = """
-INSERT INTO slice SELECT coalesce(d.room_id, g.room_id), v.message_id, v.id, v.sender_id,
-    v.group_id, v.user1_id, v.user2_id, v.conversation_id, v.old_conversation_id, v.created_at
-FROM ({source}) v
+INSERT INTO slice {columns} SELECT coalesce(d.room_id, g.room_id), v.* FROM ({source}) v
 LEFT JOIN {next}.dm_conversations d ON v.group_id IS NULL AND d.conversation_id = v.conversation_id
 LEFT JOIN {next}.chat_groups g ON v.sender_id IS NOT NULL AND g.group_id = v.group_id
 """
@@ -62,11 +64,10 @@ SELECT room_id, created_at, message_id FROM slice WHERE room_id IS NOT NULL
 """
 
 # Texts that lie there twice: whether the ciphertext opens decides which of the two is kept.
-_DOUBLE = f"""
+_DOUBLE = """
 SELECT v.id, v.sender_id, NULL::text AS client_message_id, true AS is_encrypted, v.content,
     v.encrypted_content, v.encryption_iv, v.encryption_scheme, v.conversation_id, v.says_encrypted
-FROM slice s JOIN {WORK}.old_messages v ON v.message_id = s.message_id
-WHERE v.has_cipher AND NOT v.is_deleted AND v.conversation_id IS NOT NULL
+FROM slice v WHERE v.has_cipher AND NOT v.is_deleted AND v.conversation_id IS NOT NULL
 """
 _IS_SEALED = "(v.has_cipher AND k.id IS NULL AND NOT v.is_deleted)"
 # Columns of a copied message and what is in them, of old message v and kept plaintext k.
@@ -96,15 +97,13 @@ _IS_CHANGED = "(v.edited_at IS NOT NULL OR v.is_deleted OR v.pinned_at IS NOT NU
 
 _COPY = f"""
 INSERT INTO {NEXT}.chat_messages (room_id, seq, rev, changed_rev, {_NAMES})
-SELECT n.room_id, n.seq, n.seq, CASE WHEN {_IS_CHANGED} THEN n.seq END, {_VALUES}
+SELECT v.room_id, v.seq, v.seq, CASE WHEN {_IS_CHANGED} THEN v.seq END, {_VALUES}
 FROM (
     SELECT s.*, r.seq + row_number() OVER (
         PARTITION BY s.room_id ORDER BY s.created_at, {{order}}) AS seq
     FROM slice s JOIN {NEXT}.chat_rooms r ON r.room_id = s.room_id
-) n
-JOIN {WORK}.old_messages v ON v.message_id = n.message_id
-LEFT JOIN {WORK}.kept k ON k.id = n.id
-ORDER BY n.room_id, n.seq
+) v LEFT JOIN {WORK}.kept k ON k.id = v.id
+ORDER BY v.room_id, v.seq
 """
 _ADVANCE = f"""
 UPDATE {NEXT}.chat_rooms r SET seq = r.seq + s.n, rev = r.seq + s.n,
@@ -114,10 +113,11 @@ WHERE r.room_id = s.room_id
 """
 
 _FROM_PLACES = f"""
-INSERT INTO slice (room_id, message_id, id, created_at)
-SELECT DISTINCT p.room_id, p.message_id, v.id, p.created_at
-FROM (
-    SELECT * FROM {WORK}.places {{after}} ORDER BY room_id, created_at, {{order}} LIMIT {{limit}}
+INSERT INTO slice SELECT p.room_id, v.* FROM (
+    SELECT DISTINCT p.* FROM (
+        SELECT * FROM {WORK}.places {{after}}
+        ORDER BY room_id, created_at, {{order}} LIMIT {{limit}}
+    ) p
 ) p JOIN {WORK}.old_messages v ON v.message_id = p.message_id AND v.created_at = p.created_at
 """
 _LAST_PLACE = f"""
@@ -146,9 +146,8 @@ WITH changed AS (
         changed_rev = CASE WHEN {_IS_CHANGED} OR EXISTS (
             SELECT FROM {NEXT}.chat_reactions x WHERE x.room_id = m.room_id AND x.seq = m.seq)
             THEN m.seq END
-    FROM slice s JOIN {WORK}.old_messages v ON v.message_id = s.message_id
-    LEFT JOIN {WORK}.kept k ON k.id = s.id
-    WHERE m.message_id = s.id AND m.room_id = s.room_id
+    FROM slice v LEFT JOIN {WORK}.kept k ON k.id = v.id
+    WHERE m.message_id = v.id AND m.room_id = v.room_id
     RETURNING m.room_id, m.seq, m.created_at, m.message_id
 ), placed AS (
     -- A time that was changed breaks the order from wherever it was: at worst from the start.
@@ -245,9 +244,12 @@ class Messages:
         """Gather the places of the next messages; return how many, and the last of them."""
         type_ = self._key.partition("::")[2]
         condition = "" if after is None else f"WHERE message_id > $1::text::{type_}"
-        source = f"SELECT * FROM {WORK}.old_messages {condition} ORDER BY message_id LIMIT {limit}"
+        source = (
+            f"SELECT {_KEYS} FROM {WORK}.old_messages {condition} ORDER BY message_id LIMIT {limit}"
+        )
         await self._connection.execute(
-            _SLICE.format(source=source, next=NEXT), *(() if after is None else (after,))
+            _SLICE.format(source=source, columns=f"(room_id, {_KEYS})", next=NEXT),
+            *(() if after is None else (after,)),
         )
         found: int = await self._connection.fetchval("SELECT count(*) FROM slice")
         last = await self._connection.fetchval(
@@ -263,7 +265,8 @@ class Messages:
             f"CREATE INDEX IF NOT EXISTS places_in_order ON {WORK}.places "
             f"(room_id, created_at, {self._order})"
         )
-        await self._connection.execute(f"ANALYZE {WORK}.places")
+        # From now on the index alone is read.
+        await self._connection.execute(f"VACUUM ANALYZE {WORK}.places")
 
     async def copy(self, after: Any, limit: int) -> tuple[int, Any]:
         """Copy the next messages in the order of their places; return how many, and the last."""
@@ -291,7 +294,7 @@ class Messages:
         """Copy the messages in ``keys`` as they are now; the rooms concerned are in ``touched``."""
         run = self._connection.execute
         source = f"SELECT o.* FROM keys k JOIN {WORK}.old_messages o ON o.message_id = {self._key}"
-        await run(_SLICE.format(source=source, next=NEXT))
+        await run(_SLICE.format(source=source, columns="", next=NEXT))
         await run(_MAKE_ROOMS)
         await run(_NAME_ROOMS)
         for table in ("left_out", "kept", "unreadable"):

@@ -49,10 +49,9 @@ CREATE TEMPORARY TABLE IF NOT EXISTS touched (room_id bigint PRIMARY KEY, from_s
     ON COMMIT DELETE ROWS;
 CREATE TEMPORARY TABLE IF NOT EXISTS moves (room_id bigint, seq bigint, new_seq bigint,
     PRIMARY KEY (room_id, seq)) ON COMMIT DELETE ROWS;
+-- Messages as they are in the old table, read once: that is what a slice costs.
 CREATE TEMPORARY TABLE IF NOT EXISTS slice ON COMMIT DELETE ROWS AS
-    SELECT 0::bigint AS room_id, message_id, id, sender_id, group_id, user1_id, user2_id,
-        conversation_id, old_conversation_id, created_at
-    FROM {WORK}.old_messages LIMIT 0;
+    SELECT 0::bigint AS room_id, v.* FROM {WORK}.old_messages v LIMIT 0;
 """
 
 # With the rights of the one who adopts: the previous server needs none on our tables.
