@@ -16,7 +16,7 @@ COMPILED := $(VENV)/compiled.stamp
 
 help:
 	@echo "make run       start the server with demo users; PORT and other settings from the environment"
-	@echo "make test      run all tests"
+	@echo "make test      run all tests, in PROCESSES processes"
 	@echo "make build     virtual environment in .venv, compiled; then .venv/bin/fastchat works"
 	@echo "make check     format, lint, types, import rule"
 	@echo "make format    format all Python code"
@@ -31,8 +31,9 @@ run: build
 
 build: $(COMPILED)
 
+# More processes than cores: tests wait for time-outs and other processes most of the time.
 test: build
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest --numprocesses=$(or $(PROCESSES),4) --dist=worksteal $(ARGS)
 
 check: build
 	$(BIN)/ruff format --check .

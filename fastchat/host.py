@@ -4,6 +4,10 @@ import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from fastchat.broker.carrier import Callbacks, Carrier
+from fastchat.broker.local import LocalCarrier
+from fastchat.broker.redis import RedisCarrier
+from fastchat.broker.redis_address import RedisAddress
 from fastchat.telemetry.board import Board
 from fastchat.telemetry.census import Census, Registrar
 from fastchat.telemetry.figures import read_sources
@@ -18,6 +22,7 @@ class Host:
 
     sockets: tuple[socket.socket, ...]  # one for each worker, bound to the same port
     board: Board  # for the figures of all workers
+    bus: str = ""  # the name of what they talk over
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +38,31 @@ class Place:
     def socket(self) -> socket.socket | None:
         """The listening socket to use; None: open one."""
         return self.host.sockets[self.worker - 1] if self.host.sockets else None
+
+    @property
+    def name(self) -> str:
+        """What the others call this process; no other process ever has the same name."""
+        return f"{self.host.bus}.{self.run}"
+
+    def open_carrier(self, own: str, callbacks: Callbacks, redis_url: str = "") -> Carrier:
+        """Return what carries frames to the other workers.
+
+        Args:
+            own: The name of this one.
+            callbacks: What the carrier calls.
+            redis_url: Where the workers of all hosts meet; without it those of this host do.
+        """
+        if redis_url:
+            return RedisCarrier(
+                RedisAddress.parse(redis_url),
+                own,
+                on_frame=callbacks.on_frame,
+                on_up=callbacks.on_up,
+                on_down=callbacks.on_down,
+            )
+        return LocalCarrier(
+            own, callbacks, host=self.host.bus, seat=self.seat, seats=self.host.board.seats - 1
+        )
 
     def open_census(
         self, sources: Sources, *, max_connections: int, is_draining: Callable[[], bool]

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from fastchat import __version__
@@ -18,6 +19,7 @@ from fastchat.config import Config
 from fastchat.dispatch import Dispatcher
 from fastchat.handlers import api, monitoring
 from fastchat.handlers.annotations import MessageAnnotations
+from fastchat.handlers.announcing import Announcer
 from fastchat.handlers.answers import Answers
 from fastchat.handlers.authentication import Authentication
 from fastchat.handlers.catching_up import SyncReplies
@@ -32,13 +34,15 @@ from fastchat.handlers.offline import OfflineEvents
 from fastchat.handlers.recent import RecentPages
 from fastchat.handlers.rows import RowEncoder
 from fastchat.handlers.sending import Neighbours
-from fastchat.handlers.system import Announcer, System
+from fastchat.handlers.system import System
 from fastchat.handlers.typing import TypingEvents
 from fastchat.host import Place
 from fastchat.housekeeping import Housekeeping
+from fastchat.hub.directory import Directory
 from fastchat.hub.presence import Presence
 from fastchat.hub.sessions import Hub
 from fastchat.interfaces import Session
+from fastchat.other_workers import OtherWorkers
 from fastchat.protocol.codec import Codec
 from fastchat.protocol.codes import CloseCode
 from fastchat.protocol.command import Bounds
@@ -57,6 +61,7 @@ from fastchat.store.event_store import EventStore
 from fastchat.store.groups import Groups
 from fastchat.store.history import History
 from fastchat.store.memberships import Memberships
+from fastchat.store.missed import Missed
 from fastchat.store.pictures import Pictures
 from fastchat.store.pool import Pool
 from fastchat.store.read_marks import ReadMarks
@@ -68,13 +73,15 @@ from fastchat.store.writer import LANE_SETTINGS, MessageWriter
 from fastchat.telemetry.health import Health
 from fastchat.telemetry.lag import LoopLag
 from fastchat.telemetry.metrics import Metrics
-from fastchat.telemetry.sources import Sources
+from fastchat.telemetry.sources import NoBus, Sources
 from fastchat.transport.http import HttpServer
 from fastchat.transport.port import Listener, Refusal, bind, make_tls_context
 
 TICK = 1.0  # seconds
 CLOSE_TIME = 3.0  # seconds for the closing handshakes at the end
 OWN_LANE_FROM = 5  # connections to the database; with fewer, events share the lane of messages
+QUIET = 0.05  # seconds in which a new worker meets the others of its host
+QUIET_REDIS = 0.5  # and those of other hosts
 RETRY_SPREAD = 10  # seconds over which clients are asked to come back after a shutdown
 
 
@@ -144,6 +151,8 @@ class Server:
             self._loop.create_task(self.watch.run()),
             self._loop.create_task(self.housekeeping.run()),
         ]
+        if self.others is not None:
+            await self.others.start()
         await self.listener.start([bound], tls)
         self._tick()
 
@@ -164,6 +173,8 @@ class Server:
         await self._drain_sends(deadline)
         await self.dispatcher.drain(max(0.0, deadline - self._loop.time()))
         await self.delivery.drain(max(0.0, deadline - self._loop.time()))
+        if self.others is not None:
+            await self.others.drain(max(0.0, deadline - self._loop.time()))
         await self.listener.drain_heads(max(0.0, deadline - self._loop.time()))
         self.offline.end()
         await self.listener.stop(CloseCode.GOING_AWAY, "Server shutting down", timeout=CLOSE_TIME)
@@ -179,6 +190,8 @@ class Server:
         await self.group_messages.stop()
         await self.delivery.stop()
         await self.dispatcher.stop()
+        if self.others is not None:
+            await self.others.stop()
         # At last what connections did and did not take before they were closed.
         await self.offline.stop(CLOSE_TIME)
         await self.event_writer.stop(max(CLOSE_TIME, deadline - self._loop.time()))
@@ -266,16 +279,35 @@ class Server:
         routes = RoutingTable()
         self.announcer = Announcer(routes, self.contacts, config.presence_scope)
         presence = Presence(config.offline_grace_period, self.announcer.announce)
-        self.hub = Hub(routes, presence)
+        directory = Directory()
+        self.hub = Hub(routes, presence, directory)
         self.recent = RecentPages()
+        self.others: OtherWorkers | None = None
+        if config.web_concurrency > 1 or config.redis_url:
+            self.others = OtherWorkers(
+                self._place.name,
+                partial(self._place.open_carrier, redis_url=config.redis_url),
+                self.hub,
+                directory,
+                self.recent,
+                self.memberships,
+                self.rooms,
+                self.encoder,
+                Missed(self.pool, self._tables),
+                quiet=QUIET_REDIS if config.redis_url else QUIET,
+                uses_redis=bool(config.redis_url),
+            )
         self.offline = OfflineEvents(
             self.hub,
             self.event_queue,
             self.event_store,
             self.event_memory,
             delay=config.event_delivery_delay,
+            wake_elsewhere=self.others.relay.wake if self.others else None,
         )
         self.delivery = Delivery(self.hub, self.memberships, self.recent, self.offline)
+        if self.others is not None:
+            self.others.connect(self.delivery, self.offline)
         self.watch = RevocationWatch(
             self.users.fetch_revoked, self._end_session, interval=config.revocation_check_interval
         )
@@ -301,7 +333,9 @@ class Server:
         self.group_messages = GroupMessages(
             neighbours, self.rooms, self.memberships, self.users, self.delivery
         )
-        self.typing = TypingEvents(self.relations, self.rooms, self.memberships, self.hub)
+        self.typing = TypingEvents(
+            self.relations, self.rooms, self.memberships, self.hub, self.delivery
+        )
         finder = Finder(self.rooms, self.memberships, self.history)
         conversations = Conversations(
             self.rooms,
@@ -392,6 +426,7 @@ class Server:
             conversations=self.rooms,
             event_queue=self.event_queue,
             event_store=self.event_store,
+            bus=self.others or NoBus(),
             lag=self.lag,
             caches={
                 "pages": self.recent,

@@ -1,1 +1,1 @@
-"""Fan-out between workers."""
+"""What workers tell each other, and what carries it. Hot path."""

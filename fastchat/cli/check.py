@@ -8,11 +8,14 @@ import ssl
 from collections.abc import Iterator, Mapping
 from importlib.util import find_spec
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from fastchat.config import DOCUMENTED_ENCRYPTION_KEY, Config, ConfigError, load
 from fastchat.config.settings import SETTINGS
 from fastchat.store import migrations
+
+if TYPE_CHECKING:
+    from fastchat.broker.redis_probe import RedisFindings
 
 BEST_KEY_LENGTH = 32
 FEWEST_DISTINCT = 12  # random keys of 32 have about 30 different bytes, 27 different hex characters
@@ -63,6 +66,8 @@ def checks(environ: Mapping[str, str]) -> Iterator[Line]:
         yield from embedded_lines(config)
     else:
         yield from asyncio.run(database_lines(config))
+    if config.redis_url:
+        yield from asyncio.run(redis_lines(config))
 
 
 def key_lines(config: Config) -> Iterator[Line]:
@@ -181,3 +186,33 @@ def _schema_line(found: int, newest: int) -> Line:
         return Line("FAIL", "schema", f"version {found} is of a later fastchat, expected {newest}")
     found_text = f"version {found}, expected {newest}" if found else "no tables yet"
     return Line("warn", "schema", f"{found_text}: `fastchat migrate` or the next start mends it")
+
+
+async def redis_lines(config: Config) -> list[Line]:
+    """Connect to Redis and pass a message through it; every wait is bounded."""
+    from fastchat.broker.redis_address import RedisAddress
+    from fastchat.broker.redis_connection import RedisRefusal, explain
+    from fastchat.broker.redis_probe import probe
+
+    address = RedisAddress.parse(config.redis_url)
+    try:
+        found = await probe(address)
+    except (OSError, RedisRefusal) as error:
+        return [Line("FAIL", "Redis", f"{address}: {explain(error)}")]
+    latency = f"{found.latency * 1000:.1f} ms"
+    lines = [Line("ok", "Redis", f"{found.greeting} answers in {latency}, {_kind(found)}")]
+    lines += [Line("FAIL", "Redis cluster", problem) for problem in found.problems]
+    if found.greeting.role != "master" and not found.greeting.is_cluster:
+        lines.append(Line("warn", "Redis", "is a replica, expected the server that it copies"))
+    if found.refusal:
+        lines.append(Line("FAIL", "Redis messages", found.refusal))
+    else:
+        lines.append(Line("ok", "Redis messages", "pass"))
+    return lines
+
+
+def _kind(found: "RedisFindings") -> str:
+    if not found.greeting.is_cluster:
+        return "a single server"
+    way = "sharded messages" if found.greeting.is_sharded else "every message to every server"
+    return f"a cluster of {found.servers} with slots, {way}"

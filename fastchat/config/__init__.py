@@ -161,11 +161,6 @@ def _contradictions(values: dict[str, Any], given: set[str], wrong: set[str]) ->
     if least > most and not wrong & {"DB_MIN_CONNECTIONS", "DB_MAX_CONNECTIONS"}:
         problems.append(f"DB_MIN_CONNECTIONS={least}: expected at most DB_MAX_CONNECTIONS={most}")
     workers = values["web_concurrency"]
-    if workers > 1:
-        # Nothing carries events from one worker to another yet.
-        problems.append(
-            f"WEB_CONCURRENCY={workers}: expected 1: this version runs one worker process"
-        )
     needed = workers * LEAST_CONNECTIONS
     if workers > 1 and most < needed and "DB_MAX_CONNECTIONS" not in wrong:
         problems.append(
@@ -220,8 +215,6 @@ def _missing_in_production(values: dict[str, Any], wrong: set[str]) -> list[str]
 
 def _warnings(values: dict[str, Any], given: set[str]) -> list[str]:
     warnings = []
-    if values["redis_url"]:
-        warnings.append("REDIS_URL: Redis is not used by this version; one worker needs none")
     if "DATABASE_URL" in given and given & {"DB_HOST", "DB_PORT", "DB_NAME", "DB_USER", "DB_PASS"}:
         warnings.append("DATABASE_URL: used; DB_HOST, DB_PORT, DB_NAME, DB_USER, DB_PASS are not")
     if values["node_env"] == "production" and not values["allowed_origins"]:

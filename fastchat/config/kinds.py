@@ -12,6 +12,8 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from fastchat.broker.redis_address import RedisAddress
+
 Network = IPv4Network | IPv6Network
 
 MIN_JWT_SECRET_BYTES = 32  # HS256: RFC 7518, section 3.2
@@ -112,9 +114,8 @@ def _database_url(value: str) -> str:
 
 
 def _redis_url(value: str) -> str:
-    if value.strip().startswith(("redis://", "rediss://", "unix://")):
-        return value.strip()
-    raise ValueError("redis://HOST:PORT or rediss://HOST:PORT")
+    RedisAddress.parse(value)
+    return value.strip()
 
 
 def parse_jwt_secret(value: str) -> bytes:

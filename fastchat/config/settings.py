@@ -59,7 +59,7 @@ _SERVER = (
         "WEB_CONCURRENCY",
         "1",
         whole(1, 1024, "count"),
-        "worker processes; 1 in this version",
+        "worker processes, best one per core",
     ),
     Setting(
         "MAX_CONNECTIONS", "50", whole(1, 10_000_000, "count"), "WebSocket connections per worker"
@@ -201,7 +201,9 @@ _DATABASE = (
     ),
 )
 _REDIS = (
-    Setting("REDIS_URL", None, REDIS_URL, "Redis; accepted, not used by this version", secret=True),
+    Setting(
+        "REDIS_URL", None, REDIS_URL, "Redis between the workers of several hosts", secret=True
+    ),
     Setting("REDISCLOUD_URL", None, REDIS_URL, "used when `REDIS_URL` is not set", secret=True),
     Setting(
         "REDISTOGO_URL", None, REDIS_URL, "used when neither of the two above is set", secret=True

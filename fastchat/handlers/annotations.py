@@ -135,6 +135,6 @@ class MessageAnnotations:
     ) -> bytes:
         if done.is_new:
             await self._delivery.publish_change(
-                room, payload, session.connection, group_rev=done.group_rev
+                room, payload, session.connection, rev=done.rev, group_rev=done.group_rev
             )
         return payload

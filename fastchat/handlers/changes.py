@@ -82,7 +82,7 @@ class MessageChanges:
             is_group=room.is_group,
         )
         await self._delivery.publish_change(
-            room, payload, session.connection, group_rev=edited.group_rev
+            room, payload, session.connection, rev=edited.rev, group_rev=edited.group_rev
         )
         return payload
 
@@ -110,7 +110,7 @@ class MessageChanges:
         )
         if deleted.is_new and for_everyone:
             await self._delivery.publish_change(
-                room, payload, session.connection, group_rev=deleted.group_rev
+                room, payload, session.connection, rev=deleted.rev, group_rev=deleted.group_rev
             )
         elif deleted.is_new:
             self._delivery.publish_own(room, session, payload)

@@ -3,18 +3,23 @@
 A conversation has two members, for ever. Those of a group are read from memory, as of the
 ``group_rev`` that the change came with; where memory is older, the events of this group wait until
 the list has been read again, and later ones behind them. What nobody may miss goes by way of
-``offline``, which stores it for those who are not here.
+``offline``, which stores it for those who are not here. Where there are several workers, ``relay``
+tells the others, and ``order`` keeps events of a room in their order whoever tells them.
 """
 
 import asyncio
 from collections import deque
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
+from functools import partial
 from typing import NamedTuple
 
 from fastchat.errors import ServiceUnavailable
+from fastchat.handlers.asked import Asked
 from fastchat.handlers.drain import Change
 from fastchat.handlers.offline import OfflineEvents
+from fastchat.handlers.ordering import RoomOrder
 from fastchat.handlers.recent import RecentPages
+from fastchat.handlers.relay import Relay
 from fastchat.hub.sessions import Hub
 from fastchat.interfaces import Connection, Session
 from fastchat.store.memberships import Memberships
@@ -34,8 +39,15 @@ class Delivery:
         self._offline = offline
         self._recent = recent
         self._memberships = memberships
-        self._held: dict[int, deque[_GroupEvent]] = {}  # by room; a task reads its members
+        self._relay: Relay | None = None
+        self._order: RoomOrder | None = None
+        self._held: dict[int, deque[_RoomEvent]] = {}  # by room; a task reads its members
         self._tasks: set[asyncio.Task[None]] = set()
+
+    def connect(self, relay: Relay, order: RoomOrder) -> None:
+        """Tell other workers too, and keep the order of what all of them tell."""
+        self._relay = relay
+        self._order = order
 
     @property
     def held(self) -> int:
@@ -48,7 +60,9 @@ class Delivery:
         payload: bytes,
         skip: Connection | None = None,
         *,
+        rev: int = 0,
         group_rev: int = 0,
+        is_message: bool = False,
         others: Collection[str] = (),
         only: Collection[str] | None = None,
         without: str | None = None,
@@ -59,7 +73,9 @@ class Delivery:
             room: Where it happened.
             payload: The event, encoded.
             skip: A connection that knows already.
+            rev: The ``rev`` of the room that it is; 0: it has no place in their order.
             group_rev: That of the room when it happened; of groups only.
+            is_message: It is a new message.
             others: Who is to know although he is no member any more.
             only: The members of a group who are to know; None: all.
             without: A member who is not to know.
@@ -67,14 +83,13 @@ class Delivery:
         Returns:
             For how many connections it was queued by now.
         """
-        self._recent.forget(room.room_id)
-        if not isinstance(room, Group):
+        if self._relay is None and not isinstance(room, Group):
+            self._recent.forget(room.room_id)
             return self._hub.publish((room.user1_id, room.user2_id), payload, skip)
-        event = _GroupEvent(payload, skip, group_rev, others, only, without)
-        members = self._members_for(room, event)
-        if members is None:
-            return 0
-        return self._hub.publish(event.receivers(members), payload, skip)
+        event = _RoomEvent(
+            room.room_id, payload, skip, rev, group_rev, is_message, others, only, without
+        )
+        return self._publish(room, event)
 
     async def publish_change(
         self,
@@ -82,6 +97,7 @@ class Delivery:
         payload: bytes,
         skip: Connection | None = None,
         *,
+        rev: int,
         group_rev: int = 0,
         others: Collection[str] = (),
     ) -> None:
@@ -92,30 +108,30 @@ class Delivery:
         Raises:
             ServiceUnavailable: it is not stored for those who are not here.
         """
-        self._recent.forget(room.room_id)
-        change = Change(room.room_id, payload)
-        if isinstance(room, Group):
-            told = asyncio.get_running_loop().create_future()
-            event = _GroupEvent(payload, skip, group_rev, others, change=change, told=told)
-            members = self._members_for(room, event)
-            if members is None:
-                await told
-                return
-            receivers = event.receivers(members)
-        else:
-            receivers = (room.user1_id, room.user2_id)
-        stored = self._offline.publish(receivers, change, skip)
-        if stored is not None:
-            await stored
+        told = asyncio.get_running_loop().create_future()
+        event = _RoomEvent(room.room_id, payload, skip, rev, group_rev, others=others, told=told)
+        self._publish(room, event)
+        await told
 
     def publish_own(self, room: AnyRoom, session: Session, payload: bytes) -> int:
         """Send what only a user himself sees of a room to his other connections."""
         self._recent.forget(room.room_id)
-        return self._hub.publish((session.user_id,), payload, session.connection)
+        receivers = (session.user_id,)
+        if self._relay is not None:
+            self._relay.tell_live(receivers, payload, room_id=room.room_id)
+        return self._hub.publish(receivers, payload, session.connection)
+
+    def publish_ephemeral(self, user_ids: Collection[str], payload: bytes) -> None:
+        """Send what is soon old news to some users."""
+        if self._relay is not None:
+            self._relay.tell_live(user_ids, payload, is_ephemeral=True)
+        self._hub.publish(user_ids, payload, ephemeral=True)
 
     def touch(self, room: AnyRoom) -> None:
         """Take note that something may have changed in a room although nobody is told."""
         self._recent.forget(room.room_id)
+        if self._relay is not None:
+            self._relay.forget(room.room_id, room.conversation_id if room.is_group else None)
 
     async def drain(self, timeout: float) -> None:
         """Wait until what is held now has been sent."""
@@ -128,7 +144,14 @@ class Delivery:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def _members_for(self, room: Group, event: "_GroupEvent") -> Collection[str] | None:
+    def _publish(self, room: AnyRoom, event: "_RoomEvent") -> int:
+        self._recent.forget(room.room_id)
+        if not isinstance(room, Group):
+            return self._send((room.user1_id, room.user2_id), event)
+        members = self._members_for(room, event)
+        return 0 if members is None else self._send(members, event)
+
+    def _members_for(self, room: Group, event: "_RoomEvent") -> Collection[str] | None:
         """Return the members of a group; None: the event is held until they are known."""
         held = self._held.get(room.room_id)
         if held is not None:
@@ -159,36 +182,66 @@ class Delivery:
                 self._send(found.user_ids, held.popleft())
         del self._held[room_id]
 
-    def _send(self, members: Collection[str], event: "_GroupEvent") -> None:
+    def _send(self, members: Collection[str], event: "_RoomEvent") -> int:
+        """Send an event to the other workers at once, and here in the order of its room."""
         receivers = event.receivers(members)
-        if event.change is None or event.told is None:
-            self._hub.publish(receivers, event.payload, event.skip)
-            return
+        relay, order = self._relay, self._order
+        if relay is None or order is None:
+            return self._deliver(receivers, event, None)
+        asked = None
+        if event.told is None:
+            relay.tell(
+                receivers,
+                event.room_id,
+                event.payload,
+                rev=event.rev,
+                group_rev=event.group_rev,
+                is_message=event.is_message,
+            )
+        else:
+            change = Change(event.room_id, event.payload)
+            asked = relay.ask(receivers, change, rev=event.rev, group_rev=event.group_rev)
+        count = 0
+
+        def deliver() -> None:
+            nonlocal count
+            count = self._deliver(receivers, event, asked)
+
+        order.offer(event.room_id, event.rev, receivers, deliver, is_message=event.is_message)
+        return count
+
+    def _deliver(self, receivers: Collection[str], event: "_RoomEvent", asked: Asked | None) -> int:
+        told = event.told
+        if told is None:
+            return self._hub.publish(receivers, event.payload, event.skip)
+        change = Change(event.room_id, event.payload)
         try:
-            stored = self._offline.publish(receivers, event.change, event.skip)
+            stored = self._offline.publish(receivers, change, event.skip, asked)
         except ServiceUnavailable as error:
-            _tell(event.told, error)
+            _tell(told, error)
         else:
             if stored is None:
-                _tell(event.told, None)
+                _tell(told, None)
             else:
-                told = event.told
-                stored.add_done_callback(lambda stored: _tell(told, stored.exception()))
+                stored.add_done_callback(partial(_pass_on, told))
+        return 0
 
 
-class _GroupEvent(NamedTuple):
-    """An event and whom of a group it concerns."""
+class _RoomEvent(NamedTuple):
+    """An event and whom it concerns; see ``Delivery.publish``."""
 
+    room_id: int
     payload: bytes
     skip: Connection | None
+    rev: int
     group_rev: int
-    others: Collection[str]
+    is_message: bool = False
+    others: Collection[str] = ()
     only: Collection[str] | None = None
     without: str | None = None
-    change: Change | None = None  # of those that nobody may miss, with who waits for that
-    told: "asyncio.Future[None] | None" = None
+    told: "asyncio.Future[None] | None" = None  # of those nobody may miss: who waits for that
 
-    def receivers(self, members: Collection[str]) -> Iterable[str]:
+    def receivers(self, members: Collection[str]) -> Collection[str]:
         """Return who is to know, given who is a member."""
         if self.only is not None:
             members = [user_id for user_id in members if user_id in self.only]
@@ -197,6 +250,13 @@ class _GroupEvent(NamedTuple):
         if self.without is not None:
             members = [user_id for user_id in members if user_id != self.without]
         return members
+
+
+def _pass_on(told: "asyncio.Future[None]", stored: "asyncio.Future[None]") -> None:
+    if stored.cancelled():
+        told.cancel()
+    else:
+        _tell(told, stored.exception())
 
 
 def _tell(future: "asyncio.Future[None]", error: BaseException | None) -> None:

@@ -134,7 +134,9 @@ class GroupMessages(Sending[GroupCommand, Group]):
             room,
             encode_new_group_message(message, message_id, room.conversation_id),
             skip,
+            rev=stored.rev,
             group_rev=stored.group_rev,
+            is_message=True,
         )
         if delivered:
             self._answers.send_to_delivery.observe(self._clock() - send.started)
@@ -143,6 +145,7 @@ class GroupMessages(Sending[GroupCommand, Group]):
             self._delivery.publish(
                 room,
                 encode_mentioned_in_group(message, message_id, room.conversation_id, session.user),
+                rev=stored.rev,
                 group_rev=stored.group_rev,
                 only=None if None in send.mentions else mentioned,
                 without=session.user_id,

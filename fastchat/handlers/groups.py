@@ -114,7 +114,7 @@ class GroupAdministration:
             for user_id in (session.user_id, *user_ids)
         ]
         payload = events.encode_group_created(info, members, rev=1)
-        self._delivery.publish(group, payload, session.connection, group_rev=1)
+        self._delivery.publish(group, payload, session.connection, rev=1, group_rev=1)
         return payload
 
     async def list_own(self, session: Session, command: GetUserGroups, now: float) -> bytes:
@@ -231,6 +231,7 @@ class GroupAdministration:
             group,
             payload,
             session.connection,
+            rev=done.rev,
             group_rev=done.rev,
             others=(session.user_id,),
         )
@@ -315,7 +316,12 @@ class GroupAdministration:
         """Tell the members, also those who are not here, and return the reply."""
         if done.is_new:
             await self._delivery.publish_change(
-                group, payload, session.connection, group_rev=done.rev, others=others
+                group,
+                payload,
+                session.connection,
+                rev=done.rev,
+                group_rev=done.rev,
+                others=others,
             )
         return payload
 
@@ -324,7 +330,9 @@ class GroupAdministration:
     ) -> bytes:
         """Tell the members who are here, and return the reply."""
         if done.is_new:
-            self._delivery.publish(group, payload, session.connection, group_rev=done.rev)
+            self._delivery.publish(
+                group, payload, session.connection, rev=done.rev, group_rev=done.rev
+            )
         return payload
 
 

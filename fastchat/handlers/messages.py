@@ -124,7 +124,11 @@ class Messages(Sending[SendPrivateMessage, Room]):
         acknowledgement = encode_message_sent(message, message_id, command.client_message_id)
         skip = self._acknowledge(send, stored, acknowledgement)
         delivered = self._delivery.publish(
-            room, encode_new_private_message(message, message_id, room.conversation_id), skip
+            room,
+            encode_new_private_message(message, message_id, room.conversation_id),
+            skip,
+            rev=stored.rev,
+            is_message=True,
         )
         if delivered:
             self._answers.send_to_delivery.observe(self._clock() - send.started)

@@ -7,11 +7,13 @@ Source: docs/protocol.md, "Offline events".
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from contextlib import suppress
 from functools import partial
+from typing import Any
 
 from fastchat.errors import ServiceUnavailable
+from fastchat.handlers.asked import Asked
 from fastchat.handlers.drain import Change, Drain, Unacknowledged
 from fastchat.hub.sessions import Hub
 from fastchat.interfaces import Connection, Session
@@ -35,13 +37,24 @@ class OfflineEvents:
         memory: EventMemory,
         *,
         delay: float,
+        wake_elsewhere: Callable[[Iterable[str]], None] | None = None,
     ) -> None:
-        """Take who is here, what stores and reads events, and seconds between two of them."""
+        """Take who is here, what stores and reads events, and seconds between two of them.
+
+        Args:
+            hub: Who is here.
+            queue: Stores events.
+            store: Reads and marks them.
+            memory: Has the newest ones.
+            delay: Seconds between two events for the same user.
+            wake_elsewhere: Tells other workers that events wait for users there.
+        """
         self._hub = hub
         self._queue = queue
         self._store = store
         self._memory = memory
         self._delay = delay
+        self._wake_elsewhere = wake_elsewhere
         self._unacknowledged = Unacknowledged()
         self._drains: dict[str, Drain] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -53,7 +66,11 @@ class OfflineEvents:
         return len(self._drains)
 
     def publish(
-        self, user_ids: Iterable[str], change: Change, skip: Connection | None = None
+        self,
+        user_ids: Iterable[str],
+        change: Change,
+        skip: Connection | None = None,
+        asked: Asked | None = None,
     ) -> "asyncio.Future[None] | None":
         """Send one event to users, and store it for those without an open connection.
 
@@ -61,6 +78,7 @@ class OfflineEvents:
             user_ids: Whom it concerns.
             change: The event.
             skip: A connection that knows already.
+            asked: What becomes of it on other workers, where it concerns somebody there.
 
         Returns:
             What is done when the event is stored; None: everybody was here.
@@ -68,10 +86,36 @@ class OfflineEvents:
         Raises:
             ServiceUnavailable: it cannot be stored; it was sent to those who are here.
         """
+        missed = self.take(user_ids, change, skip)
+        if asked is None:
+            return self._put(change, missed) if missed else None
+        nowhere = [user_id for user_id in missed if user_id not in asked.user_ids]
+        perhaps = [user_id for user_id in missed if user_id in asked.user_ids]
+        stored = self._put(change, nowhere) if nowhere else None
+        if not perhaps:
+            return stored
+        task = self._track(self._store_missed(change, perhaps, asked, stored))
+        task.add_done_callback(_take_note)
+        return task
+
+    def take(
+        self, user_ids: Iterable[str], change: Change, skip: Connection | None = None
+    ) -> list[str]:
+        """Send one event to users; return those who have no open connection here."""
         if self._drains:
             user_ids = [user_id for user_id in user_ids if not self._hold(user_id, change, skip)]
-        missed = self._hub.publish_marked(user_ids, change.payload, change, skip)
-        return self._put(change, missed) if missed else None
+        missed: list[str] = self._hub.publish_marked(user_ids, change.payload, change, skip)
+        return missed
+
+    def wake(self, user_ids: Iterable[str]) -> None:
+        """Deliver what waits in the database for users who are here."""
+        for user_id in user_ids:
+            if self._hub.is_here(user_id):
+                self._request(user_id)
+
+    def may_wait(self, user_id: str) -> bool:
+        """Whether this worker stores or has just stored an event for a user."""
+        return bool(self._queue.pending(user_id) or self._memory.event_ids(user_id))
 
     def begin(self, session: Session, has_events: bool, done: Callable[[int], None]) -> bool:
         """Deliver to a new session what waits for its user; tell whether there may be anything.
@@ -89,7 +133,7 @@ class OfflineEvents:
                 drain.want(session.connection)
             return False
         # What was stored since the database was asked is still in memory.
-        if not (has_events or self._queue.pending(user_id) or self._memory.event_ids(user_id)):
+        if not (has_events or self.may_wait(user_id)):
             return False
         drain = self._start(user_id)
         if drain is not None:
@@ -99,7 +143,8 @@ class OfflineEvents:
     def leave(self, session: Session, unsent: Sequence[Change]) -> None:
         """Take care of what the connection of a session that ended did not deliver."""
         user_id = session.user_id
-        if unsent and not self._hub.open_connections(user_id):
+        is_reached = self._hub.open_connections(user_id) or self._hub.is_elsewhere(user_id)
+        if unsent and not is_reached:
             for change in unsent:
                 self._store_for(user_id, change)
         if self._unacknowledged.leave(user_id, session.connection):
@@ -152,9 +197,30 @@ class OfflineEvents:
     def _stored(self, user_ids: Sequence[str], future: "asyncio.Future[None]") -> None:
         """Deliver to those who came meanwhile: when they logged in nothing was known of it."""
         if not future.cancelled() and future.exception() is None:
-            for user_id in user_ids:
-                if self._hub.is_here(user_id):
-                    self._request(user_id)
+            self.wake(user_ids)
+            if self._wake_elsewhere is not None:
+                self._wake_elsewhere(user_ids)
+
+    async def _store_missed(
+        self,
+        change: Change,
+        user_ids: list[str],
+        asked: Asked,
+        stored: "asyncio.Future[None] | None",
+    ) -> None:
+        """Store an event for those whom no other worker has reached."""
+        unreached = await asyncio.shield(asked.missed)
+        missed = [user_id for user_id in user_ids if user_id in unreached]
+        if missed:
+            await self._put(change, missed)
+        if stored is not None:
+            await stored
+
+    def _track(self, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
 
     def _request(self, user_id: str) -> None:
         """Deliver to a user what is queued, if he is here."""
@@ -170,9 +236,7 @@ class OfflineEvents:
         drain = self._drains[user_id] = Drain(
             user_id, self._hub, self._queue, self._store, self._unacknowledged, delay=self._delay
         )
-        task = asyncio.get_running_loop().create_task(self._run(user_id, drain))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._track(self._run(user_id, drain))
         return drain
 
     async def _run(self, user_id: str, drain: Drain) -> None:
@@ -183,3 +247,9 @@ class OfflineEvents:
             for change, skip in drain.held:
                 with suppress(ServiceUnavailable):
                     self.publish((user_id,), change, skip)
+
+
+def _take_note(task: "asyncio.Task[None]") -> None:
+    """Let nobody wonder about an error that nobody waited for; the queue has counted it."""
+    if not task.cancelled():
+        task.exception()

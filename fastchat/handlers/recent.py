@@ -5,7 +5,7 @@ them do. A page is kept until anything happens in its room, of whatever kind: no
 nothing can be patched wrongly.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from fastchat.protocol.events import cut_to_fit
@@ -38,6 +38,8 @@ class RecentPages:
         hits: Pages that were served from memory.
         misses: Pages that were not there.
         size: Bytes that are kept.
+        is_told: Whether all that has happened to a user since a moment was told here; None: it
+            always is, for there is no other worker.
     """
 
     def __init__(
@@ -50,6 +52,7 @@ class RecentPages:
         self._rooms: dict[int, dict[str, _Kept]] = {}  # the one used last is last
         self._used_at: dict[int, float] = {}
         self._readings: dict[int, set[object]] = {}  # rooms that are being read, and by whom
+        self.is_told: Callable[[str, float], bool] | None = None
         self.hits = 0
         self.misses = 0
         self.size = 0
@@ -60,6 +63,8 @@ class RecentPages:
     def get(self, room_id: int, user_id: str, limit: int, now: float) -> RecentPage | None:
         """Return the newest ``limit`` messages as the user sees them, if memory has them."""
         kept = self._rooms.get(room_id, {}).get(user_id)
+        if kept is not None and self.is_told is not None:
+            kept = kept if self.is_told(user_id, kept.read_at) else None
         if kept is None or now >= kept.read_at + self._age:
             self.misses += 1
             return None

@@ -5,6 +5,7 @@ from collections.abc import Coroutine
 from typing import Any, NamedTuple
 
 from fastchat.errors import ServiceUnavailable
+from fastchat.handlers.delivery import Delivery
 from fastchat.hub.sessions import Hub
 from fastchat.hub.typing import SILENCE, TypingStates
 from fastchat.interfaces import Session, User
@@ -32,6 +33,7 @@ class TypingEvents:
         rooms: Rooms,
         memberships: Memberships,
         hub: Hub,
+        delivery: Delivery,
         *,
         silence: float = SILENCE,
     ) -> None:
@@ -40,6 +42,7 @@ class TypingEvents:
         self._rooms = rooms
         self._memberships = memberships
         self._hub = hub
+        self._delivery = delivery
         self._loop = asyncio.get_running_loop()
         self._states = TypingStates[Writing](self._switch_off, silence)
         self._users: dict[Writing, User] = {}
@@ -52,7 +55,7 @@ class TypingEvents:
         if command.group_id is not None:
             return self._tell_group(session, command.group_id, command.is_typing)
         other_id = command.recipient_id
-        if other_id is None or other_id == session.user_id or not self._hub.is_here(other_id):
+        if other_id is None or other_id == session.user_id or not self._hub.is_connected(other_id):
             return None
         return self._tell(session, Writing(session.user_id, other_id), command.is_typing)
 
@@ -106,13 +109,13 @@ class TypingEvents:
         if key.group is None:
             other_id = key.other_id or ""
             payload = encode_user_typing(user, is_typing, conversation_id_of(key.user_id, other_id))
-            self._hub.publish((other_id,), payload, ephemeral=True)
+            self._delivery.publish_ephemeral((other_id,), payload)
             return
         # A list that is being read again is not there; nobody misses this.
         members = self._memberships.peek(key.group.room_id) or ()
         payload = encode_user_typing(user, is_typing, key.group.conversation_id, is_group=True)
         others = [user_id for user_id in members if user_id != key.user_id]
-        self._hub.publish(others, payload, ephemeral=True)
+        self._delivery.publish_ephemeral(others, payload)
 
     def _arm(self) -> None:
         deadline = self._states.next_deadline

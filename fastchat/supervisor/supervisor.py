@@ -3,6 +3,7 @@
 import gc
 import logging
 import os
+import secrets
 import signal
 import socket
 import time
@@ -131,7 +132,9 @@ class Supervisor:
         count = self._config.web_concurrency
         # One more than there are workers: one takes over from another in a rolling restart.
         seats = 1 + count + 1
-        self._host = Host(sockets=self._open_port(count), board=Board(seats))
+        self._host = Host(
+            sockets=self._open_port(count), board=Board(seats), bus=secrets.token_hex(8)
+        )
         self._registrar = Registrar(self._host.board, count)
         self._free_seats = list(range(1, seats))
         self._slots = [Slot(number, self._start, Backoff()) for number in range(1, count + 1)]

@@ -71,6 +71,26 @@ COUNTERS: tuple[tuple[str, str, Reading], ...] = (
         "Events that could not be stored for users who were not here",
         lambda s: s.event_queue.dropped,
     ),
+    ("bus_messages_out", "Messages to other workers", lambda s: s.bus.messages_out),
+    ("bus_messages_in", "Messages from other workers", lambda s: s.bus.messages_in),
+    ("bus_frames_out", "Frames that carried messages to other workers", lambda s: s.bus.frames_out),
+    ("bus_refused", "Messages that the bus did not take", lambda s: s.bus.refused),
+    ("bus_losses", "Times that messages of another worker were missing", lambda s: s.bus.losses),
+    (
+        "bus_recoveries",
+        "Looks into the database for what the bus did not bring",
+        lambda s: s.bus.recoveries,
+    ),
+    (
+        "events_recovered",
+        "Messages read from the database because the bus did not bring them in time",
+        lambda s: s.bus.recovered,
+    ),
+    (
+        "events_unanswered",
+        "Events stored because another worker did not say that it has them",
+        lambda s: s.bus.unanswered,
+    ),
     ("pool_queries", "Queries of the pool", lambda s: s.pool.queries),
     ("pool_query_seconds", "Seconds spent in queries of the pool", lambda s: s.pool.query_seconds),
     ("pool_timeouts", "Queries that missed their deadline", lambda s: s.pool.timeouts),
@@ -95,6 +115,14 @@ GAUGES: tuple[tuple[str, str, Reading], ...] = (
         "Most users online at once since the start",
         lambda s: s.hub.peak_users,
     ),
+    ("bus_up", "1: every worker hears all others, or is alone", lambda s: int(s.bus.is_up)),
+    (
+        "redis_connected",
+        "1: Redis is used and answers, every worker",
+        lambda s: int(s.bus.is_redis_connected),
+    ),
+    ("bus_peers", "Other workers that a worker knows", lambda s: s.bus.peers),
+    ("events_held", "Events that wait for their predecessor", lambda s: s.bus.held),
     ("conversations", "Conversations in memory", lambda s: len(s.conversations)),
     ("lane_depth", "Messages that wait for their commit", lambda s: s.writer.depth),
     ("events_waiting", "Events that wait for their commit", lambda s: s.event_queue.waiting),
@@ -179,6 +207,9 @@ QUERY_TIMES = "query_seconds"
 # Of several workers the largest counts, or the smallest; all others are added up.
 LARGEST = frozenset(
     {
+        # Every worker knows of all users.
+        "users_online",
+        "bus_peers",
         "ip_connections_highest",
         "event_loop_lag_seconds",
         "event_loop_lag_worst_seconds",
@@ -187,7 +218,7 @@ LARGEST = frozenset(
         "events_oldest_seconds",
     }
 )
-SMALLEST = frozenset({"pool_connected"})
+SMALLEST = frozenset({"pool_connected", "bus_up", "redis_connected"})
 # Gauges whose largest value counts, and what that is of.
 PEAKS = {"connections_peak": "connections", "users_online_peak": "users_online"}
 

@@ -22,6 +22,8 @@ def find_problems(sources: Sources, max_connections: int) -> list[str]:
         found.append("the database does not answer")
     if sources.pool.waiting:
         found.append("queries wait for a database connection")
+    if not sources.bus.is_up:
+        found.append("another worker cannot be heard")
     if sources.lag.latest >= LATE_LOOP:
         found.append("the event loop is late")
     if sources.transport.connections >= NEARLY_FULL * max_connections:
@@ -60,7 +62,7 @@ class Health:
                 "poolSize": gauges["pool_size"],
                 "idleConnections": gauges["pool_idle"],
             },
-            "redis": {"connected": False},
+            "redis": {"connected": bool(gauges["redis_connected"])},
             "workers": {"total": view.record.workers, "healthy": view.healthy},
             "metrics": {
                 "messagesSent": totals.counters["messages_out"],

@@ -160,6 +160,19 @@ class Metrics(Collector):
                 "undelivered": gauges["events_undelivered"],
                 "oldestAge": round(gauges["events_oldest_seconds"] * 1000),
             },
+            "bus": {
+                "up": bool(gauges["bus_up"]),
+                "peers": gauges["bus_peers"],
+                "messagesSent": counters["bus_messages_out"],
+                "messagesReceived": counters["bus_messages_in"],
+                "frames": counters["bus_frames_out"],
+                "refused": counters["bus_refused"],
+                "losses": counters["bus_losses"],
+                "recoveries": counters["bus_recoveries"],
+                "held": gauges["events_held"],
+                "recovered": counters["events_recovered"],
+                "unanswered": counters["events_unanswered"],
+            },
             "caches": {
                 name: {
                     "entries": levels["cache_entries"].get(name, 0),

@@ -199,6 +199,67 @@ class EventStoreCounters(Protocol):
     oldest_age: float
 
 
+class BusCounters(Protocol):
+    """Of what connects this worker with the others."""
+
+    @property
+    def is_up(self) -> bool:
+        """Whether every other worker can be heard."""
+
+    @property
+    def is_redis_connected(self) -> bool:
+        """Whether Redis is used, and answers."""
+
+    @property
+    def peers(self) -> int:
+        """The other workers."""
+
+    @property
+    def messages_out(self) -> int:
+        """What was said to others."""
+
+    @property
+    def messages_in(self) -> int:
+        """What others said."""
+
+    @property
+    def frames_out(self) -> int:
+        """How many frames it took."""
+
+    @property
+    def refused(self) -> int:
+        """Messages that could not be handed over."""
+
+    @property
+    def losses(self) -> int:
+        """How often something was missing."""
+
+    @property
+    def held(self) -> int:
+        """Events that wait for their predecessor."""
+
+    @property
+    def recovered(self) -> int:
+        """Messages that were read from the database because the bus did not bring them."""
+
+    @property
+    def unanswered(self) -> int:
+        """Events that were stored because another worker did not say that it has them."""
+
+    @property
+    def recoveries(self) -> int:
+        """Looks into the database for what was lost."""
+
+
+class NoBus:
+    """Of a worker that is the only one."""
+
+    is_up = True
+    is_redis_connected = False
+    peers = messages_out = messages_in = frames_out = refused = losses = 0
+    held = recovered = unanswered = recoveries = 0
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sources:
     """Everything that telemetry reads."""
@@ -213,6 +274,7 @@ class Sources:
     conversations: Sized  # rooms this worker has in memory
     event_queue: EventQueueCounters
     event_store: EventStoreCounters
+    bus: BusCounters
     lag: LoopLag
     caches: Mapping[str, CacheCounters]
     cleared: Mapping[str, int]  # what housekeeping has cleared away, by kind

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import secrets
 from contextlib import AsyncExitStack
 
 import pytest
@@ -10,7 +11,10 @@ import uvloop
 from fastchat.app import database_arguments, prepare_database
 from fastchat.auth.tokens import make_token
 from fastchat.config import load
+from fastchat.host import Host, Place
 from fastchat.server import Server
+from fastchat.telemetry.board import Board
+from fastchat.telemetry.census import Registrar
 from tests.functional.client import ChatClient
 from tests.strict import check_event, check_reply
 
@@ -67,11 +71,11 @@ class Chat:
     def http_url(self) -> str:
         return f"http://127.0.0.1:{self.server.port}"
 
-    async def start(self, **settings: str) -> None:
+    async def start(self, place: Place | None = None, **settings: str) -> None:
         config = load(ENVIRONMENT | {"DATABASE_URL": self.database} | settings)
         arguments = database_arguments(config, None)
         tables = await prepare_database(config, arguments)
-        self.server = Server(config, arguments, tables)
+        self.server = Server(config, arguments, tables, place)
         await self.server.start()
 
     async def stop(self) -> None:
@@ -104,9 +108,9 @@ async def start_chat(database):
     running = []
     async with AsyncExitStack() as stack:
 
-        async def start(**settings: str) -> Chat:
+        async def start(place: Place | None = None, **settings: str) -> Chat:
             chat = Chat(database, stack)
-            await chat.start(**settings)
+            await chat.start(place, **settings)
             running.append(chat)
             return chat
 
@@ -117,6 +121,45 @@ async def start_chat(database):
             assert client.faults == []
     assert not failures
     assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+class Workers(list[Chat]):
+    """Several workers of one host, all on this event loop, and each with a port of its own."""
+
+    async def join(self, *user_ids: int | str) -> list[ChatClient]:
+        """Log users in, one after the other, the first on the first worker, and so on."""
+        return [
+            await self[index % len(self)].join(user_id) for index, user_id in enumerate(user_ids)
+        ]
+
+
+def make_places(count: int, make_place=Place) -> list[Place]:
+    """Places of workers of one host."""
+    host = Host(sockets=(), board=Board(count + 2), bus=secrets.token_hex(8))
+    Registrar(host.board, count)
+    return [
+        make_place(host=host, worker=number, run=number, seat=number)
+        for number in range(1, count + 1)
+    ]
+
+
+@pytest.fixture
+async def start_workers(start_chat):
+    """A function that starts several workers."""
+
+    async def start(count: int = 2, make_place=Place, **settings: str) -> Workers:
+        places = make_places(count, make_place)
+        return Workers(
+            [await start_chat(place, WEB_CONCURRENCY=str(count), **settings) for place in places]
+        )
+
+    return start
+
+
+@pytest.fixture
+async def workers(start_workers):
+    """Two workers."""
+    return await start_workers()
 
 
 @pytest.fixture

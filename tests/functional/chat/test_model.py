@@ -17,7 +17,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from tests.functional.chat.conftest import Chat
+from tests.functional.chat.conftest import Chat, make_places
 from tests.functional.chat.model import DENIED, NOT_FOUND, Message, Model, Room
 from tests.functional.chat.replica import Replica, timeless
 from tests.functional.chat.talking import run_sql
@@ -36,29 +36,45 @@ picks = st.integers(0, 10**6)
 
 
 class Stage:
-    """One server for all plays; each play has users of its own."""
+    """Some workers for all plays; each play has users of its own, spread over the workers."""
 
-    def __init__(self, runner: asyncio.Runner, database: str) -> None:
+    def __init__(self, runner: asyncio.Runner, database: str, workers: int) -> None:
         self.run = runner.run
         self.stack = AsyncExitStack()
-        self.chat = Chat(database, self.stack)
+        self.chats = [Chat(database, self.stack) for _ in range(workers)]
+        self.chat = self.chats[0]
         self.plays = itertools.count(1)
         self.run(self._open())
 
     async def _open(self) -> None:
-        await self.chat.start(MESSAGE_RATE_LIMIT=MANY, COMMAND_RATE_LIMIT=MANY)
+        limits = {"MESSAGE_RATE_LIMIT": MANY, "COMMAND_RATE_LIMIT": MANY}
+        for chat, place in zip(self.chats, make_places(len(self.chats)), strict=True):
+            await chat.start(place, WEB_CONCURRENCY=str(len(self.chats)), **limits)
         await run_sql(
             self.chat,
             "INSERT INTO users_auth (user_id, username) "
             "SELECT n, 'user' || n FROM generate_series(1000, 9999) n",
         )
 
+    def is_quiet(self) -> bool:
+        """Whether all that was to be told has been: no members to be read, nothing on the bus."""
+        servers = [chat.server for chat in self.chats]
+        if any(server.delivery.held for server in servers):
+            return False
+        if len(servers) == 1:
+            return True
+        exchanges = [server.others.exchange for server in servers]
+        said = sum(exchange.messages_out + exchange.waiting for exchange in exchanges)
+        heard = sum(exchange.messages_in for exchange in exchanges)
+        return said == heard and not any(server.others.held for server in servers)
+
     def close(self) -> None:
         self.run(self._close())
 
     async def _close(self) -> None:
         await self.stack.aclose()
-        await self.chat.stop()
+        for chat in self.chats:
+            await chat.stop()
 
 
 class Play(RuleBasedStateMachine):
@@ -78,7 +94,8 @@ class Play(RuleBasedStateMachine):
         self.stage.run(self._enter())
 
     async def _enter(self):
-        self.clients = {user: await self.stage.chat.join(user) for user in self.users}
+        chats = itertools.cycle(self.stage.chats)
+        self.clients = {user: await next(chats).join(user) for user in self.users}
         self.replicas = {user: Replica() for user in self.users}
 
     def teardown(self):
@@ -100,8 +117,8 @@ class Play(RuleBasedStateMachine):
         code = answer.get("code") if answer["type"] == "error" else None
         assert code == expected, (command, answer, expected)
         async with asyncio.timeout(5):
-            while self.stage.chat.server.delivery.held:
-                await asyncio.sleep(0)  # until the members of the group are known
+            while not self.stage.is_quiet():
+                await asyncio.sleep(0)
         for other, client in self.clients.items():
             assert (await client.request(type="ping"))["type"] == "pong"
             heard = [frame["type"] for frame in client.unread]
@@ -458,10 +475,10 @@ class Play(RuleBasedStateMachine):
         ]
 
 
-@pytest.fixture
-def stage(database):
+@pytest.fixture(params=[1, 3], ids=["one worker", "three workers"])
+def stage(request, database):
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        stage = Stage(runner, database)
+        stage = Stage(runner, database, request.param)
         yield stage
         stage.close()
 
@@ -474,7 +491,7 @@ def test_random_users_see_and_may_do_what_the_model_says(stage):
     run_state_machine_as_test(
         Staged,
         settings=settings(
-            max_examples=25,
+            max_examples=25 if len(stage.chats) == 1 else 10,
             stateful_step_count=40,
             deadline=None,
             suppress_health_check=list(HealthCheck),

@@ -37,6 +37,7 @@ async def test_what_a_client_did_not_take_comes_next_time(quick):
     assert abs((count - left) - connection.taken / frame) < 1.5
     phone = await quick.join(2)
     assert numbers(phone) == list(range(count - left, count))
+    await bob.cut()  # it would wait for the closing handshake
 
 
 async def test_events_stored_while_their_user_logs_in_are_not_missed(quick):

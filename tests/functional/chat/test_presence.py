@@ -15,7 +15,11 @@ async def online(client, **fields):
 async def test_everybody_is_told_when_presence_is_for_all(start_chat):
     chat = await start_chat(PRESENCE_SCOPE="all", **GRACE)
     await run_sql(chat, "INSERT INTO user_profile_info VALUES (2, 'Grace', 'Hopper')")
-    alice, guest = await chat.join(1), await chat.guest()
+    watcher, alice, guest = await chat.join(3), await chat.join(1), await chat.guest()
+    assert (await watcher.expect("user_online"))["user"]["id"] == "1"
+    await watcher.close()
+    await alice.expect("user_offline")
+    alice.unread.clear()
     bob = await chat.join(2)
     for _ in range(2):
         event = await alice.expect("user_online")

@@ -155,6 +155,7 @@ async def test_what_a_connection_that_is_dropped_did_not_take_is_queued(chat):
         while (await queued(chat)).get("2", 0) < 20:
             await asyncio.sleep(0.01)
     assert (await queued(chat))["2"] < count + 20
+    await bob.cut()  # it would wait for the closing handshake
 
 
 async def test_nothing_is_queued_when_another_connection_of_the_user_is_open(chat):

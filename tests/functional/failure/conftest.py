@@ -16,14 +16,14 @@ numbers = itertools.count(1)
 
 @pytest.fixture
 def folder():
-    with public_folder() as folder:
+    with public_folder(on_disk=True) as folder:
         yield folder
 
 
 @pytest.fixture(scope="session")
 def prepared_database():
     """The data of an embedded database, new and empty; making it takes longer than a copy."""
-    with public_folder() as folder:
+    with public_folder(on_disk=True) as folder:
         with EmbeddedPostgres(folder / "data"):
             pass
         yield folder / "data"
@@ -64,7 +64,7 @@ async def embedded(start):
 
 @pytest.fixture(scope="module")
 def own_folder():
-    with public_folder() as folder:
+    with public_folder(on_disk=True) as folder:
         yield folder
 
 

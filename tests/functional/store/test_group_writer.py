@@ -7,7 +7,7 @@ import pytest
 
 from fastchat.store.batch import Duplicate, NewMessage, Reason, Refused, Stored
 from fastchat.store.groups import Groups, GroupWish, Kind
-from tests.functional.grouping import GROUP, make_group, remove_member
+from tests.functional.grouping import GROUP, insert_group, make_group, remove_member
 from tests.functional.store.cutting_proxy import CuttingProxy
 from tests.functional.store.reading import open_pool
 from tests.functional.store.writing import append, make_message, make_rooms, make_writer, send
@@ -115,7 +115,9 @@ async def test_both_kinds_of_messages_share_a_lane(writer, room_id, database):
 
 
 async def test_more_groups_than_one_answer_holds_go_in_several_batches(writer, database):
-    rooms = [await make_group(database, {"1": "owner"}, f"group_{n}") for n in range(300)]
+    connection = await asyncpg.connect(database)
+    rooms = [await insert_group(connection, {"1": "owner"}, f"group_{n}") for n in range(300)]
+    await connection.close()
     outcomes = await send(writer, *(to_group(room_id, "1") for room_id in rooms))
     assert {(outcome.seq, outcome.group_rev) for outcome in outcomes} == {(1, 1)}
 

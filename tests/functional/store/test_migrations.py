@@ -9,8 +9,9 @@ import asyncpg
 import pytest
 
 from fastchat.store import migrations
+from tests.conftest import PROCESS
 
-names = (f"migrate_{number}" for number in itertools.count())
+names = (f"migrate_{PROCESS}_{number}" for number in itertools.count())
 
 
 @pytest.fixture

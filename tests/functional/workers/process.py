@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -16,9 +15,8 @@ class WorkersProcess(ServerProcess):
     """One supervisor with its workers."""
 
     def __init__(self, folder: Path, workers: int, **settings: str) -> None:
-        super().__init__(folder, **settings)
+        super().__init__(folder, WEB_CONCURRENCY=str(workers), **settings)
         self.workers = workers
-        self.command = (sys.executable, "-m", "tests.functional.workers.serve", str(workers))
 
     @property
     def port(self) -> int:

@@ -1,0 +1,170 @@
+"""What workers tell each other: msgpack, typed, never code.
+
+A frame goes from one worker to one other and carries many messages. Messages are numbered per pair
+of workers; the beat tells everybody how far the numbers went, so that a loss is noticed, the last
+message before a silence included.
+"""
+
+from typing import TypeAlias
+
+import msgspec
+
+MOST_USERS = 1000  # in one message; a longer list goes in several
+
+
+class Message(msgspec.Struct, array_like=True, gc=False):
+    """What one worker tells one other."""
+
+
+class Person(msgspec.Struct, array_like=True, gc=False):
+    """A user as lists of who is online show him."""
+
+    user_id: str
+    username: str
+    display_name: str
+
+
+class Joined(Message, tag=1):
+    """Users have their first session there now; ``Seen`` with the ticket is the answer."""
+
+    ticket: int
+    people: list[Person]
+
+
+class Left(Message, tag=2):
+    """Users have no session there any more."""
+
+    user_ids: list[str]
+
+
+class Everybody(Message, tag=3):
+    """Forget who was there; those who are follow in ``Joined``, with ``Listed`` at their end."""
+
+
+class Listed(Message, tag=12):
+    """That was everybody."""
+
+
+class WhoIsHere(Message, tag=4):
+    """Something was lost: ``Everybody`` is the answer."""
+
+
+class Seen(Message, tag=5):
+    """From now on events for the users of ``Joined`` are sent there."""
+
+    ticket: int
+
+
+class Event(Message, tag=6):
+    """Something happened in a room; for whom of those who are there, in the room's order.
+
+    ``is_message``: it can be read again from the database.
+    """
+
+    room_id: int
+    rev: int
+    group_rev: int
+    is_message: bool
+    payload: bytes
+    user_ids: list[str]
+
+
+class Change(Message, tag=7):
+    """As ``Event``, of the kind nobody may miss; ``Taken`` with the ticket is the answer."""
+
+    ticket: int
+    room_id: int
+    rev: int
+    group_rev: int
+    payload: bytes
+    user_ids: list[str]
+
+
+class Taken(Message, tag=8):
+    """These users of a ``Change`` were not there any more; all others have it."""
+
+    ticket: int
+    missed: list[str]
+
+
+class Live(Message, tag=9):
+    """An event that has no place in an order; nobody misses it for long."""
+
+    room_id: int  # what is remembered of this room is out of date; 0: of none
+    is_ephemeral: bool
+    payload: bytes
+    user_ids: list[str]
+
+
+class Forget(Message, tag=10):
+    """What is remembered of a room, and of the group that it may be, is out of date."""
+
+    room_id: int
+    group_id: str | None
+
+
+class Wake(Message, tag=11):
+    """Events wait in the database for these users."""
+
+    user_ids: list[str]
+
+
+AnyMessage: TypeAlias = (
+    Joined
+    | Left
+    | Everybody
+    | Listed
+    | WhoIsHere
+    | Seen
+    | Event
+    | Change
+    | Taken
+    | Live
+    | Forget
+    | Wake
+)
+
+
+class Frame(msgspec.Struct, array_like=True, tag=1):
+    """Messages of one worker to one other; the first one has the number ``first``.
+
+    Numbers begin with 1 in each ``epoch``: the sender begins a new one when it meets a worker, or
+    meets it again after it had given it up.
+    """
+
+    sender: str
+    epoch: int
+    first: int
+    messages: list[AnyMessage]
+
+
+class Beat(msgspec.Struct, array_like=True, tag=2):
+    """A sign of life to everybody: epoch and last number for each worker that is known."""
+
+    sender: str
+    numbers: dict[str, tuple[int, int]]
+
+
+class Farewell(msgspec.Struct, array_like=True, tag=3):
+    """The sender ends, in order."""
+
+    sender: str
+
+
+AnyFrame: TypeAlias = Frame | Beat | Farewell
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder: msgspec.msgpack.Decoder[AnyFrame] = msgspec.msgpack.Decoder(AnyFrame)
+
+
+def encode(frame: AnyFrame) -> bytes:
+    """Return what goes over the wire."""
+    return _encoder.encode(frame)
+
+
+def decode(data: bytes) -> AnyFrame | None:
+    """Return the frame in some bytes, or None for whatever is none."""
+    try:
+        return _decoder.decode(data)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None

@@ -1,0 +1,238 @@
+"""Who is connected to which worker: told to the others, and learned from them. Hot path.
+
+A user who has come is known elsewhere when all others have said so. Until then something may be
+stored that is not sent here; where that took long, it is looked for in the database.
+"""
+
+import asyncio
+import itertools
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator
+from typing import Protocol, TypeVar
+
+from fastchat.broker.messages import (
+    MOST_USERS,
+    AnyMessage,
+    Everybody,
+    Joined,
+    Left,
+    Listed,
+    Person,
+    Seen,
+)
+from fastchat.hub.sessions import Hub
+from fastchat.interfaces import User
+
+LATE = 0.005  # seconds; a client that has just logged in has not asked for anything by then
+MARGIN = 1.0  # seconds
+SETTLING = 2.0  # seconds that a new worker waits for the lists of the others
+
+T = TypeVar("T")
+
+
+class Bus(Protocol):
+    """Says something to other workers; see ``broker.exchange.Exchange``."""
+
+    @property
+    def peers(self) -> Collection[str]:
+        """The other workers."""
+
+    @property
+    def is_up(self) -> bool:
+        """Whether everybody can be heard."""
+
+    def post(self, peer: str, message: AnyMessage) -> None:
+        """Say something to one."""
+
+    def post_all(self, message: AnyMessage) -> None:
+        """Say something to all."""
+
+
+class _Announcement:
+    """Users who came, and the workers that have not answered yet."""
+
+    __slots__ = ("at", "peers", "user_ids")
+
+    def __init__(self, user_ids: list[str], peers: set[str], at: float) -> None:
+        self.user_ids = user_ids
+        self.peers = peers
+        self.at = at
+
+
+class Whereabouts:
+    """Tells others who is here, and the hub who is elsewhere.
+
+    ``on_late(user_ids, age)``: what was stored for them in the last ``age`` seconds may not have
+    been sent here. ``on_joined(peer, user_ids)``: they are connected there from now on.
+    """
+
+    def __init__(
+        self,
+        bus: Bus,
+        hub: Hub,
+        *,
+        on_late: Callable[[list[str], float], None],
+        on_joined: Callable[[str, list[str]], None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Take how to speak, who is here, and whom to tell."""
+        self._bus = bus
+        self._hub = hub
+        self._on_late = on_late
+        self._on_joined = on_joined
+        self._clock = clock
+        self._loop = asyncio.get_running_loop()
+        self._since: dict[str, float] = {}  # when the first session of a user began
+        self._known_since: dict[str, float] = {}  # since when all others know of him
+        self._arrivals: list[Person] = []
+        self._departures: list[str] = []
+        self._tickets = itertools.count(1)
+        self._unseen: dict[int, _Announcement] = {}
+        self._stale: dict[str, set[str]] = {}  # by worker that tells anew who is there
+        self._listed: set[str] = set()
+
+    def arrive(self, user: User) -> None:
+        """Take note of a user's first session here."""
+        self._since[user.user_id] = self._clock()
+        if self._departures:
+            self.flush()
+        if not self._arrivals:
+            self._loop.call_soon(self.flush)
+        self._arrivals.append(_person(user))
+
+    def depart(self, user_id: str) -> None:
+        """Take note that a user has no session here any more."""
+        self._since.pop(user_id, None)
+        self._known_since.pop(user_id, None)
+        if self._arrivals:
+            self.flush()
+        if not self._departures:
+            self._loop.call_soon(self.flush)
+        self._departures.append(user_id)
+
+    def flush(self) -> None:
+        """Tell others who came and who went."""
+        arrivals, self._arrivals = self._arrivals, []
+        departures, self._departures = self._departures, []
+        for people in _slices(arrivals):
+            message = self._announce(people, set(self._bus.peers))
+            self._bus.post_all(message)
+        for user_ids in _slices(departures):
+            self._bus.post_all(Left(user_ids))
+
+    def present_for(self, user_ids: Iterable[str]) -> float:
+        """Return for how many seconds the first of some users has been here; 0.0: nobody is."""
+        since = self._since
+        now = self._clock()
+        return now - min((since[user_id] for user_id in user_ids if user_id in since), default=now)
+
+    def was_here(self, user_ids: Iterable[str], age: float) -> list[str]:
+        """Return those users who were here that many seconds ago, or almost."""
+        latest = self._clock() - age + MARGIN
+        return [user_id for user_id in user_ids if self._since.get(user_id, latest) < latest]
+
+    def is_told(self, user_id: str, since: float) -> bool:
+        """Whether all that happens to a user is sent here, and was ever since that moment."""
+        known_since = self._known_since.get(user_id)
+        return known_since is not None and known_since <= since and self._bus.is_up
+
+    def on_met(self, peer: str) -> None:
+        """Tell a worker that is new, or has forgotten, who is here."""
+        self._bus.post(peer, Everybody())
+        people = [_person(user) for user in self._hub.local_users()]
+        for part in _slices(people):
+            self._bus.post(peer, self._announce(part, {peer}))
+        self._bus.post(peer, Listed())
+
+    def on_ended(self, peer: str) -> None:
+        """Nobody is there any more."""
+        self._stale.pop(peer, None)
+        self._listed.discard(peer)
+        self._remove(peer, self._hub.users_elsewhere(peer))
+        for ticket in list(self._unseen):
+            self._see(ticket, peer)
+
+    def on_everybody(self, peer: str) -> None:
+        """A worker tells anew who is there."""
+        self._stale[peer] = set(self._hub.users_elsewhere(peer))
+
+    def on_joined(self, peer: str, message: Joined) -> None:
+        """Users have come there."""
+        stale = self._stale.get(peer)
+        user_ids = []
+        for person in message.people:
+            self._hub.arrive_elsewhere(peer, person)
+            user_ids.append(person.user_id)
+            if stale is not None:
+                stale.discard(person.user_id)
+        self._bus.post(peer, Seen(message.ticket))
+        self._on_joined(peer, user_ids)
+
+    def on_listed(self, peer: str) -> None:
+        """A worker has told who is there; nobody else is."""
+        self._listed.add(peer)
+        self._remove(peer, self._stale.pop(peer, ()))
+
+    def on_left(self, peer: str, message: Left) -> None:
+        """Users have gone from there."""
+        self._remove(peer, message.user_ids)
+
+    def on_seen(self, peer: str, message: Seen) -> None:
+        """A worker knows now who has come here."""
+        self._see(message.ticket, peer)
+
+    async def settle(self, quiet: float) -> None:
+        """Wait until those who are there have said who is with them.
+
+        Args:
+            quiet: Seconds in which nobody new is met.
+        """
+        give_up = self._clock() + SETTLING
+        known: set[str] = set()
+        quiet_since = self._clock()
+        while self._clock() < give_up:
+            now = self._clock()
+            if set(self._bus.peers) - known:
+                known |= set(self._bus.peers)
+                quiet_since = now
+            if now - quiet_since >= quiet and self._listed >= set(self._bus.peers):
+                return
+            await asyncio.sleep(quiet / 4)
+
+    def _announce(self, people: list[Person], peers: set[str]) -> Joined:
+        ticket = next(self._tickets)
+        user_ids = [person.user_id for person in people]
+        self._unseen[ticket] = _Announcement(user_ids, peers, self._clock())
+        self._see(ticket, None)
+        return Joined(ticket, people)
+
+    def _see(self, ticket: int, peer: str | None) -> None:
+        """Take an answer; when it was the last one, all know of the users."""
+        announced = self._unseen.get(ticket)
+        if announced is None:
+            return
+        if peer is not None:
+            announced.peers.discard(peer)
+        if announced.peers:
+            return
+        del self._unseen[ticket]
+        now = self._clock()
+        for user_id in announced.user_ids:
+            if user_id in self._since:
+                self._known_since.setdefault(user_id, now)
+        if now - announced.at > LATE:
+            self._on_late(announced.user_ids, now - announced.at + MARGIN)
+
+    def _remove(self, peer: str, user_ids: Iterable[str]) -> None:
+        now = self._clock()
+        for user_id in list(user_ids):
+            self._hub.leave_elsewhere(peer, user_id, now)
+
+
+def _person(user: User) -> Person:
+    return Person(user.user_id, user.username, user.display_name)
+
+
+def _slices(items: list[T]) -> Iterator[list[T]]:
+    for start in range(0, len(items), MOST_USERS):
+        yield items[start : start + MOST_USERS]

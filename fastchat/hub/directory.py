@@ -1,0 +1,65 @@
+"""Which other workers a user is connected to. Hot path."""
+
+from collections.abc import Iterable, Iterator
+
+
+class Directory:
+    """User id → the other workers that he has a session on."""
+
+    def __init__(self) -> None:
+        """Begin with nobody."""
+        self._places: dict[str, tuple[str, ...]] = {}
+        self._users: dict[str, set[str]] = {}  # by worker
+
+    def __contains__(self, user_id: str) -> bool:
+        return user_id in self._places
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def add(self, worker: str, user_id: str) -> bool:
+        """Note that a user is there; tell whether he was nowhere."""
+        places = self._places.get(user_id, ())
+        if worker in places:
+            return False
+        self._users.setdefault(worker, set()).add(user_id)
+        self._places[user_id] = (*places, worker)
+        return not places
+
+    def remove(self, worker: str, user_id: str) -> bool:
+        """Note that a user is not there any more; tell whether he was, and is nowhere now."""
+        places = self._places.get(user_id, ())
+        if worker not in places:
+            return False
+        self._users[worker].discard(user_id)
+        left = tuple(place for place in places if place != worker)
+        if left:
+            self._places[user_id] = left
+        else:
+            del self._places[user_id]
+        return not left
+
+    def users_of(self, worker: str) -> frozenset[str]:
+        """Return who is connected to one worker."""
+        return frozenset(self._users.get(worker, ()))
+
+    def forget(self, worker: str) -> None:
+        """Drop a worker on which nobody is left."""
+        if not self._users.get(worker):
+            self._users.pop(worker, None)
+
+    def split(self, user_ids: Iterable[str]) -> "dict[str, list[str]]":
+        """Return users by the other worker that they are connected to; one may be on several."""
+        found: dict[str, list[str]] = {}
+        places = self._places
+        for user_id in user_ids:
+            for worker in places.get(user_id, ()):
+                try:
+                    found[worker].append(user_id)
+                except KeyError:
+                    found[worker] = [user_id]
+        return found
+
+    def workers(self) -> Iterator[str]:
+        """Every worker that somebody is connected to."""
+        return iter(self._users)

@@ -1,0 +1,217 @@
+"""Everything that connects this worker with the others."""
+
+from collections.abc import Callable
+
+from fastchat.broker.carrier import OpenCarrier
+from fastchat.broker.exchange import Exchange
+from fastchat.broker.messages import (
+    AnyMessage,
+    Change,
+    Event,
+    Everybody,
+    Forget,
+    Joined,
+    Left,
+    Listed,
+    Live,
+    Seen,
+    Taken,
+    Wake,
+    WhoIsHere,
+)
+from fastchat.handlers.delivery import Delivery
+from fastchat.handlers.offline import OfflineEvents
+from fastchat.handlers.ordering import RoomOrder
+from fastchat.handlers.recent import RecentPages
+from fastchat.handlers.recovery import Recovery
+from fastchat.handlers.relay import Relay
+from fastchat.handlers.room_events import RoomEvents
+from fastchat.handlers.rows import RowEncoder
+from fastchat.handlers.whereabouts import Whereabouts
+from fastchat.hub.directory import Directory
+from fastchat.hub.sessions import Hub
+from fastchat.store.memberships import Memberships
+from fastchat.store.missed import Missed
+from fastchat.store.rooms import Rooms
+
+MEETING = 5.0  # seconds; what a worker stored before it was met may have been sent to nobody
+ENDING = 20.0  # seconds; what a worker stored before it ended may not have been sent
+
+
+class OtherWorkers:
+    """The bus, and who listens to it.
+
+    Attributes:
+        exchange: Counts what was said and what was lost.
+        relay: Tells the others of events.
+        order: Keeps events of a room in their order.
+        recovery: Looks for what was lost.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        open_carrier: OpenCarrier,
+        hub: Hub,
+        directory: Directory,
+        recent: RecentPages,
+        memberships: Memberships,
+        rooms: Rooms,
+        encoder: RowEncoder,
+        missed: Missed,
+        *,
+        quiet: float,
+        uses_redis: bool,
+    ) -> None:
+        """Take the neighbours.
+
+        Args:
+            name: Of this process, unlike all others.
+            open_carrier: Makes what carries frames.
+            hub: Who is here.
+            directory: Who is elsewhere.
+            recent: Pages that go out of date.
+            memberships: Lists of members that go out of date.
+            rooms: Finds rooms.
+            encoder: Encodes stored messages.
+            missed: Reads what was missed.
+            quiet: Seconds in which a new worker meets all others.
+            uses_redis: The carrier is a Redis.
+        """
+        self._quiet = quiet
+        self._uses_redis = uses_redis
+        self.exchange = Exchange(name, open_carrier, self)
+        self.whereabouts = Whereabouts(
+            self.exchange, hub, on_late=self._on_late, on_joined=self._on_joined
+        )
+        events = RoomEvents(rooms, memberships, encoder, hub, self.whereabouts.was_here)
+        self.order = RoomOrder(missed, events.tell, self.whereabouts.present_for)
+        self.relay = Relay(self.exchange, hub, directory, self.order, recent, memberships)
+        self.recovery = Recovery(missed, hub, self.order, events, recent)
+        hub.watcher = self.whereabouts
+        recent.is_told = self.whereabouts.is_told
+        relay, whereabouts = self.relay, self.whereabouts
+        self._handlers: dict[type[AnyMessage], Callable[..., None]] = {
+            Event: relay.on_event,
+            Change: relay.on_change,
+            Taken: relay.on_taken,
+            Live: relay.on_live,
+            Forget: relay.on_forget,
+            Wake: relay.on_wake,
+            Joined: whereabouts.on_joined,
+            Left: whereabouts.on_left,
+            Seen: whereabouts.on_seen,
+            Everybody: lambda peer, _: whereabouts.on_everybody(peer),
+            Listed: lambda peer, _: whereabouts.on_listed(peer),
+            WhoIsHere: lambda peer, _: whereabouts.on_met(peer),
+        }
+
+    def connect(self, delivery: Delivery, offline: OfflineEvents) -> None:
+        """Let events that are told here be told to the others too."""
+        delivery.connect(self.relay, self.order)
+        self.relay.offline = offline
+        self.recovery.offline = offline
+
+    @property
+    def is_up(self) -> bool:
+        """Whether every other worker can be heard."""
+        return self.exchange.is_up
+
+    @property
+    def is_redis_connected(self) -> bool:
+        """Whether Redis is used, and answers."""
+        return self._uses_redis and self.exchange.is_carried
+
+    @property
+    def peers(self) -> int:
+        """The other workers."""
+        return len(self.exchange.peers)
+
+    @property
+    def messages_out(self) -> int:
+        """What was said to others."""
+        return self.exchange.messages_out
+
+    @property
+    def messages_in(self) -> int:
+        """What others said."""
+        return self.exchange.messages_in
+
+    @property
+    def frames_out(self) -> int:
+        """How many frames it took."""
+        return self.exchange.frames_out
+
+    @property
+    def refused(self) -> int:
+        """Messages that could not be handed over."""
+        return self.exchange.refused
+
+    @property
+    def losses(self) -> int:
+        """How often something was missing."""
+        return self.exchange.losses
+
+    @property
+    def held(self) -> int:
+        """Events that wait for their predecessor."""
+        return self.order.held
+
+    @property
+    def recovered(self) -> int:
+        """Messages that were read from the database."""
+        return self.order.recovered
+
+    @property
+    def unanswered(self) -> int:
+        """Events that were stored because nobody said to have them."""
+        return self.relay.unanswered
+
+    @property
+    def recoveries(self) -> int:
+        """Looks into the database for what was lost."""
+        return self.recovery.runs
+
+    async def start(self) -> None:
+        """Meet the others, and learn who is connected to them."""
+        await self.exchange.start()
+        self.recovery.start()
+        await self.whereabouts.settle(self._quiet)
+
+    async def drain(self, timeout: float) -> None:
+        """Wait until what is held now has been told."""
+        await self.order.drain(timeout)
+
+    async def stop(self) -> None:
+        """Say good-bye."""
+        self.whereabouts.flush()
+        await self.exchange.stop()
+        await self.recovery.stop()
+        await self.order.stop()
+
+    def on_message(self, peer: str, message: AnyMessage) -> None:
+        """Another worker says something."""
+        self._handlers[type(message)](peer, message)
+
+    def on_met(self, peer: str) -> None:
+        """There is another worker; it wants to know who is here."""
+        self.whereabouts.on_met(peer)
+        self.recovery.request(MEETING)
+
+    def on_ended(self, peer: str) -> None:
+        """Another worker is gone."""
+        self.whereabouts.on_ended(peer)
+        self.relay.on_ended(peer)
+        self.recovery.request(ENDING, with_changes=True)
+
+    def on_loss(self, peer: str | None, age: float) -> None:
+        """What others said may be lost."""
+        self.recovery.request(age)
+        if peer is not None:
+            self.exchange.post(peer, WhoIsHere())
+
+    def _on_late(self, user_ids: list[str], age: float) -> None:
+        self.recovery.request_for(user_ids, age)
+
+    def _on_joined(self, peer: str, user_ids: list[str]) -> None:
+        self.relay.on_joined(peer, user_ids)
