@@ -8,7 +8,7 @@ import asyncpg
 from fastchat.store.adoption.adoption import Adoption
 from fastchat.store.adoption.places import change_places
 from fastchat.store.cipher import Cipher, KeyRing
-from tests.conftest import BACKEND_TABLES, address
+from tests.conftest import BACKEND_TABLES, PROCESS, address
 from tests.functional.adoption.previous import KEY
 
 numbers = itertools.count()
@@ -33,7 +33,7 @@ AND c.relkind = 'r' AND c.relname <> 'schema_migrations' ORDER BY c.relname
 @asynccontextmanager
 async def fresh_database(dsn):
     """Make a database with the main backend's tables alone; yield its address."""
-    name = f"adoption_{next(numbers)}"
+    name = f"adoption_{PROCESS}_{next(numbers)}"
     admin = await asyncpg.connect(dsn)
     try:
         await admin.execute(f"CREATE DATABASE {name}")
