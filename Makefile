@@ -10,8 +10,9 @@ SOURCES := $(wildcard fastchat/_speedups/*.pyx fastchat/_speedups/*.pxd)
 INSTALLED := $(VENV)/installed.stamp
 EDITABLE := $(VENV)/editable.stamp
 COMPILED := $(VENV)/compiled.stamp
+LOCUST := $(VENV)/locust.stamp
 
-.PHONY: help run build test check format bench bench-deep autobahn docs clean
+.PHONY: help run build test check format bench bench-deep loadtest faults autobahn docs clean
 .DELETE_ON_ERROR:
 
 help:
@@ -22,6 +23,8 @@ help:
 	@echo "make format    format all Python code"
 	@echo "make bench     run the benchmarks"
 	@echo "make bench-deep  pages of the history in a table of ten million rows"
+	@echo "make loadtest  a short load with reports in reports/, and every documented limit; ARGS=--help"
+	@echo "make faults    hundreds of faults under a million messages, each kind checked; half an hour"
 	@echo "make autobahn  run the WebSocket conformance suite; needs a Python 2.7"
 	@echo "make docs      write the generated documents again"
 	@echo "make clean     remove what was built; .venv and .fastchat stay"
@@ -33,7 +36,7 @@ build: $(COMPILED)
 
 # More processes than cores: tests wait for time-outs and other processes most of the time.
 test: build
-	$(BIN)/python -m pytest --numprocesses=$(or $(PROCESSES),4) --dist=worksteal $(ARGS)
+	$(BIN)/python -m pytest --numprocesses=$(or $(PROCESSES),3) --dist=worksteal $(ARGS)
 
 check: build
 	$(BIN)/ruff format --check .
@@ -51,6 +54,12 @@ bench: build
 
 bench-deep: build
 	$(BIN)/python -m benchmarks.deep_history --rows $(or $(ROWS),10000000)
+
+loadtest: build $(LOCUST)
+	$(BIN)/python -m loadtests.run $(ARGS)
+
+faults: build
+	$(BIN)/python -m tests.faults $(ARGS)
 
 autobahn: build
 	tests/conformance/run.sh $(CASES)
@@ -72,6 +81,11 @@ $(BIN)/python:
 # The lock names everything, build requirements too, so nothing is resolved or fetched later.
 $(INSTALLED): requirements.lock | $(BIN)/python
 	$(PIP) install --no-deps --requirement requirements.lock
+	@touch $@
+
+# Only the load tests need it, and it brings much with it.
+$(LOCUST): loadtests/requirements.lock | $(INSTALLED)
+	$(PIP) install --no-deps --requirement loadtests/requirements.lock
 	@touch $@
 
 $(COMPILED): $(INSTALLED) $(EDITABLE) setup.py $(SOURCES)

@@ -112,10 +112,11 @@ class Server:
         self._ticker: asyncio.TimerHandle | None = None
         self._background: list[asyncio.Task[None]] = []
         self.answers = Answers()
+        ledger = self._place.open_ledger()
         self.rules = ConnectionRules(
-            config.max_connections, config.max_connections_per_ip, config.ip_rate_limit
+            config.max_connections, config.max_connections_per_ip, config.ip_rate_limit, ledger
         )
-        self.limits = Limits(config.message_rate_limit, config.command_rate_limit)
+        self.limits = Limits(config.message_rate_limit, config.command_rate_limit, ledger)
         self._build_store(arguments, tables)
         self._build_hub()
         self.dispatcher = self._build_dispatcher(tables)

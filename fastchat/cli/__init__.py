@@ -56,6 +56,24 @@ def _parser() -> argparse.ArgumentParser:
     chat.add_argument(
         "--token", help="instead of one made here; FASTCHAT_TOKEN does the same, less visibly"
     )
+    bench = commands.add_parser("bench", help="measure this machine and its database")
+    bench.add_argument(
+        "--database",
+        metavar="URL",
+        help="a PostgreSQL on which a database is made and dropped; default: an embedded one",
+    )
+    bench.add_argument(
+        "--url", help="measure this running server instead, within its limits; needs its JWT_SECRET"
+    )
+    bench.add_argument(
+        "--users", default="alice,bob", metavar="NAMES", help="who writes; default: %(default)s"
+    )
+    bench.add_argument(
+        "--allow-remote", action="store_true", help="the server at --url is yours, though not here"
+    )
+    bench.add_argument(
+        "--scale", type=_factor, default=1.0, metavar="X", help="X times as long; default: a minute"
+    )
     commands.add_parser("check", help="check settings, database, keys and limits; exit code 0 or 1")
     migrate = commands.add_parser("migrate", help="bring the database to this version's schema")
     migrate.add_argument("--sql", action="store_true", help="print the SQL instead of running it")
@@ -129,3 +147,13 @@ def _seconds(text: str) -> int:
     if not (text.isascii() and text.isdigit()) or not 1 <= int(text) <= 10**9:
         raise argparse.ArgumentTypeError("expected whole seconds, at least 1")
     return int(text)
+
+
+def _factor(text: str) -> float:
+    try:
+        found = float(text)
+    except ValueError:
+        found = 0.0
+    if not 0.01 <= found <= 100:
+        raise argparse.ArgumentTypeError("expected a number from 0.01 to 100")
+    return found
