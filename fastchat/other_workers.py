@@ -14,11 +14,14 @@ from fastchat.broker.messages import (
     Left,
     Listed,
     Live,
+    Question,
+    Reply,
     Seen,
     Taken,
     Wake,
     WhoIsHere,
 )
+from fastchat.handlers.all_sessions import AllSessions
 from fastchat.handlers.delivery import Delivery
 from fastchat.handlers.offline import OfflineEvents
 from fastchat.handlers.ordering import RoomOrder
@@ -30,6 +33,7 @@ from fastchat.handlers.rows import RowEncoder
 from fastchat.handlers.whereabouts import Whereabouts
 from fastchat.hub.directory import Directory
 from fastchat.hub.sessions import Hub
+from fastchat.interfaces import Sessions
 from fastchat.store.memberships import Memberships
 from fastchat.store.missed import Missed
 from fastchat.store.rooms import Rooms
@@ -79,6 +83,7 @@ class OtherWorkers:
             uses_redis: The carrier is a Redis.
         """
         self._quiet = quiet
+        self._all_sessions: AllSessions | None = None
         self._uses_redis = uses_redis
         self.exchange = Exchange(name, open_carrier, self)
         self.whereabouts = Whereabouts(
@@ -111,6 +116,18 @@ class OtherWorkers:
         delivery.connect(self.relay, self.order)
         self.relay.offline = offline
         self.recovery.offline = offline
+
+    def ask_all(self, local: Sessions) -> Sessions:
+        """Return what asks all workers about their sessions, and let others ask this one."""
+        self._all_sessions = AllSessions(local, self.exchange)
+        self._handlers[Question] = self._all_sessions.on_question
+        self._handlers[Reply] = self._all_sessions.on_reply
+        return self._all_sessions
+
+    @property
+    def speaks(self) -> bool:
+        """Whether this worker is the one of all that tells what concerns none in particular."""
+        return all(self.exchange.own < peer for peer in self.exchange.peers)
 
     @property
     def is_up(self) -> bool:
@@ -185,6 +202,8 @@ class OtherWorkers:
     async def stop(self) -> None:
         """Say good-bye."""
         self.whereabouts.flush()
+        if self._all_sessions is not None:
+            await self._all_sessions.stop()
         await self.exchange.stop()
         await self.recovery.stop()
         await self.order.stop()

@@ -82,6 +82,9 @@ class Config:
     chat_encryption_salt: str = field(repr=False)
     encryption_format: str
     encryption_fallback_plaintext: bool
+    webhook_url: str = field(repr=False)  # empty: no webhooks
+    webhook_secret: bytes = field(repr=False)  # decoded
+    system_user_id: str
     tls_key: str
     tls_cert: str
     tls_ca: str
@@ -186,7 +189,12 @@ def _contradictions(values: dict[str, Any], given: set[str], wrong: set[str]) ->
         problems.append(f"{unset}: not set, expected both TLS_KEY and TLS_CERT, or none")
     if "TLS_CA" in given and not {"TLS_KEY", "TLS_CERT"} & given:
         problems.append("TLS_CA: set, expected TLS_KEY and TLS_CERT beside it")
+    if ("WEBHOOK_URL" in given) != ("WEBHOOK_SECRET" in given):
+        unset = "WEBHOOK_SECRET" if "WEBHOOK_URL" in given else "WEBHOOK_URL"
+        problems.append(f"{unset}: not set, expected both WEBHOOK_URL and WEBHOOK_SECRET, or none")
     secret = values["jwt_secret"]
+    if secret and values["webhook_secret"] == secret:
+        problems.append("WEBHOOK_SECRET: equals JWT_SECRET, expected a key of its own")
     named = (("CHAT_ENCRYPTION_KEY", values["chat_encryption_key"]),)
     for name, key in named + values["chat_encryption_keys"]:
         label = name if name == "CHAT_ENCRYPTION_KEY" else f"CHAT_ENCRYPTION_KEYS, key {name!r}"
@@ -227,6 +235,8 @@ def _warnings(values: dict[str, Any], given: set[str]) -> list[str]:
         warnings.append("DATABASE_URL: used; DB_HOST, DB_PORT, DB_NAME, DB_USER, DB_PASS are not")
     if values["node_env"] == "production" and not values["allowed_origins"]:
         warnings.append("ALLOWED_ORIGINS: not set, so pages of any origin may connect")
+    if values["node_env"] == "production" and values["webhook_url"].startswith("http:"):
+        warnings.append("WEBHOOK_URL: http, so messages in webhooks can be read on the way")
     if values["encryption_fallback_plaintext"]:
         warnings.append(
             "ENCRYPTION_FALLBACK_PLAINTEXT: on; a message whose encryption fails is stored readable"
