@@ -72,8 +72,8 @@ docs: build $(DOCS)/installed.stamp
 	$(BIN)/fastchat config --docs > docs/configuration.md
 	$(BIN)/fastchat schema --json-schema > docs/schema/protocol.schema.json
 	$(BIN)/fastchat schema --asyncapi > docs/schema/asyncapi.json
-	$(BIN)/python clients/js/generate.py
 	$(BIN)/fastchat schema --openapi > docs/schema/openapi.json
+	$(BIN)/python clients/js/generate.py
 	NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs build --strict
 
 catalog: build
