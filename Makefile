@@ -11,8 +11,9 @@ SOURCES := $(wildcard fastchat/_speedups/*.pyx fastchat/_speedups/*.pxd)
 INSTALLED := $(VENV)/installed.stamp
 EDITABLE := $(VENV)/editable.stamp
 COMPILED := $(VENV)/compiled.stamp
+LOCUST := $(VENV)/locust.stamp
 
-.PHONY: help run build test check format bench bench-deep autobahn docs catalog rehearse clean
+.PHONY: help run build test check format bench bench-deep loadtest autobahn docs catalog rehearse clean
 .DELETE_ON_ERROR:
 
 help:
@@ -23,6 +24,7 @@ help:
 	@echo "make format    format all Python code"
 	@echo "make bench     run the benchmarks"
 	@echo "make bench-deep  pages of the history in a table of ten million rows"
+	@echo "make loadtest  a short load with reports in reports/, and every documented limit; ARGS=--help"
 	@echo "make autobahn  run the WebSocket conformance suite; needs a Python 2.7"
 	@echo "make docs      write the generated documents again, and build the site in site/"
 	@echo "make catalog   describe the tables anew for fastchat doctor, after a new migration"
@@ -36,7 +38,7 @@ build: $(COMPILED)
 
 # More processes than cores: tests wait for time-outs and other processes most of the time.
 test: build
-	$(BIN)/python -m pytest --numprocesses=$(or $(PROCESSES),4) --dist=worksteal $(ARGS)
+	$(BIN)/python -m pytest --numprocesses=$(or $(PROCESSES),3) --dist=worksteal $(ARGS)
 
 check: build
 	$(BIN)/ruff format --check .
@@ -54,6 +56,9 @@ bench: build
 
 bench-deep: build
 	$(BIN)/python -m benchmarks.deep_history --rows $(or $(ROWS),10000000)
+
+loadtest: build $(LOCUST)
+	$(BIN)/python -m loadtests.run $(ARGS)
 
 autobahn: build
 	tests/conformance/run.sh $(CASES)
@@ -89,6 +94,11 @@ $(INSTALLED): requirements.lock | $(BIN)/python
 $(DOCS)/installed.stamp: docs/requirements.txt | $(BIN)/python
 	$(BIN)/python -m venv $(DOCS)
 	$(DOCS)/bin/python -m pip --disable-pip-version-check --quiet install --no-deps --requirement docs/requirements.txt
+	@touch $@
+
+# Only the load tests need it, and it brings much with it.
+$(LOCUST): loadtests/requirements.lock | $(INSTALLED)
+	$(PIP) install --no-deps --requirement loadtests/requirements.lock
 	@touch $@
 
 $(COMPILED): $(INSTALLED) $(EDITABLE) setup.py $(SOURCES)

@@ -4,6 +4,8 @@ import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from fastchat.admission.ledger import Ledger, OwnLedger, SharedLedger
+from fastchat.admission.table import WindowTable
 from fastchat.broker.carrier import Callbacks, Carrier
 from fastchat.broker.local import LocalCarrier
 from fastchat.broker.redis import RedisCarrier
@@ -22,6 +24,7 @@ class Host:
 
     sockets: tuple[socket.socket, ...]  # one for each worker, bound to the same port
     board: Board  # for the figures of all workers
+    table: WindowTable | None = None  # for limits that hold in total; one worker needs none
     bus: str = ""  # the name of what they talk over
 
 
@@ -82,6 +85,11 @@ class Place:
             return snapshot
 
         return Census(self.host.board, self.seat, read)
+
+    def open_ledger(self) -> Ledger:
+        """Return what the limits of this worker count in."""
+        table = self.host.table
+        return OwnLedger() if table is None else SharedLedger(table, self.seat, self.run)
 
     @classmethod
     def alone(cls) -> "Place":

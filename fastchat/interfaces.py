@@ -59,13 +59,16 @@ class Connection(Protocol):
 
 
 class Window(Protocol):
-    """A sliding window of accepted stamps; see ``_speedups.SlidingWindow``."""
+    """A sliding window of accepted stamps; see ``SlidingWindow`` and ``SharedWindow``."""
 
     def wait(self, now: float, limit: int) -> float:
         """Return 0.0 when one more is admitted now, else the seconds until it is."""
 
-    def record(self, now: float) -> None:
-        """Count one accepted stamp."""
+    def take(self, now: float, limit: int) -> float:
+        """Count one more and return 0.0 when it is admitted now, else the seconds until it is."""
+
+    def is_idle(self, now: float) -> bool:
+        """Whether every stamp has left the window."""
 
 
 class User(Protocol):

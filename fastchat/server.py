@@ -95,10 +95,11 @@ class Server(Stores):
         self._ticker: asyncio.TimerHandle | None = None
         self._background: list[asyncio.Task[None]] = []
         self.answers = Answers()
+        ledger = self._place.open_ledger()
         self.rules = ConnectionRules(
-            config.max_connections, config.max_connections_per_ip, config.ip_rate_limit
+            config.max_connections, config.max_connections_per_ip, config.ip_rate_limit, ledger
         )
-        self.limits = Limits(config.message_rate_limit, config.command_rate_limit)
+        self.limits = Limits(config.message_rate_limit, config.command_rate_limit, ledger)
         super().__init__(config, arguments, tables)
         self.encoder = RowEncoder(self.cipher)
         self.backend = Backend(

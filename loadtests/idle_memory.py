@@ -9,46 +9,24 @@ for the sockets is not in it.
 
 import argparse
 import asyncio
-import base64
 import json
-import os
 import resource
-import secrets
-import subprocess
-import sys
-import tempfile
 import time
-import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, cast
-
-import asyncpg
 
 from fastchat.auth.tokens import make_token
-from fastchat.store.embedded import EmbeddedPostgres
+from fastchat.bench.private_server import (
+    UNLIMITED,
+    private_database,
+    private_server,
+    read_page,
+)
 
 WARM_UP = 200  # connections that come and go before the first look
 AT_ONCE = 100  # log-ins under way at the same time
 SETTLE = 3.0  # seconds of idling before the second look
 PATIENCE = 60.0  # seconds for each connection and for the start
 FILES = 200  # besides the connections
-TABLES = """
-CREATE TABLE users_auth (user_id bigint PRIMARY KEY, username text NOT NULL, email text);
-CREATE TABLE user_profile_info (
-    user_id bigint PRIMARY KEY, first_name text, last_name text,
-    display_name text, profile_picture_url text
-);
-"""
-USERS = """
-INSERT INTO users_auth
-    SELECT id, 'user' || id, 'user' || id || '@example.org' FROM generate_series(1, $1::int) id
-"""
-PROFILES = """
-INSERT INTO user_profile_info (user_id, first_name, last_name)
-    SELECT id, 'First' || id, 'Last' || id FROM generate_series(1, $1::int) id
-"""
 
 Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
@@ -60,65 +38,16 @@ def main() -> None:
     args = parser.parse_args()
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, args.connections + FILES), hard))
-    with tempfile.TemporaryDirectory(prefix="fastchat-", ignore_cleanup_errors=True) as name:
-        folder = Path(name)
-        folder.chmod(0o755)  # PostgreSQL may run as another user
-        with EmbeddedPostgres(folder) as postgres:
-            asyncio.run(fill(postgres.dsn, max(args.connections, WARM_UP)))
-            secret = secrets.token_bytes(48)
-            with serving(folder, postgres.dsn, secret, args.connections) as (pid, url):
-                asyncio.run(measure(pid, url, secret, args.connections, args.compression))
-
-
-async def fill(dsn: str, users: int) -> None:
-    connection = await asyncpg.connect(dsn)
-    await connection.execute(TABLES)
-    await connection.execute(USERS, users)
-    await connection.execute(PROFILES, users)
-    await connection.close()
-
-
-@contextmanager
-def serving(folder: Path, dsn: str, secret: bytes, connections: int) -> Iterator[tuple[int, str]]:
-    """Run a server, and return its process id and its address."""
-    log = folder / "server.log"
-    environ = os.environ | {
-        "NODE_ENV": "production",
-        "LOG_FORMAT": "json",
-        "LOG_LEVEL": "info",
-        "HOST": "127.0.0.1",
-        "PORT": "0",
-        "DATABASE_URL": dsn,
-        "DB_SSL": "false",
-        "JWT_SECRET": base64.b64encode(secret).decode(),
-        "CHAT_ENCRYPTION_KEY": secrets.token_urlsafe(24),
-        "PRESENCE_SCOPE": "none",
-        "MAX_CONNECTIONS": str(connections + WARM_UP),
-        "MAX_CONNECTIONS_PER_IP": str(connections + WARM_UP),
-        "IP_RATE_LIMIT": "1000000",
-    }
-    with open(log, "wb") as file:
-        server = subprocess.Popen(
-            [sys.executable, "-m", "fastchat", "serve"], stderr=file, env=environ
+    settings = UNLIMITED | {"MAX_CONNECTIONS": str(args.connections + WARM_UP)}
+    with (
+        private_database(max(args.connections, WARM_UP)) as (dsn, _),
+        private_server(dsn, settings) as server,
+    ):
+        asyncio.run(
+            measure(
+                server.worker_pid, server.url, server.secret, args.connections, args.compression
+            )
         )
-    try:
-        end = time.monotonic() + PATIENCE
-        while not (url := listening_at(log)):
-            if server.poll() is not None or time.monotonic() > end:
-                raise SystemExit(log.read_text())
-            time.sleep(0.05)
-        yield worker_of(url), url
-    finally:
-        server.terminate()
-        server.wait()
-
-
-def listening_at(log: Path) -> str:
-    for line in log.read_text().splitlines():
-        event = json.loads(line)
-        if event["message"] == "listening":
-            return str(event["url"])
-    return ""
 
 
 async def measure(pid: int, url: str, secret: bytes, connections: int, compression: bool) -> None:
@@ -204,18 +133,8 @@ async def wait_for(url: str, connections: int) -> None:
         await asyncio.sleep(0.1)
 
 
-def worker_of(url: str) -> int:
-    """Return the process id of the worker."""
-    return int(page(url, "/metrics")["workers"]["each"][0]["pid"])
-
-
 def active(url: str) -> int:
-    return int(page(url, "/health")["connections"]["active"])
-
-
-def page(url: str, path: str) -> dict[str, Any]:
-    with urllib.request.urlopen("http" + url.removeprefix("ws") + path, timeout=10) as answer:
-        return cast(dict[str, Any], json.load(answer))
+    return int(read_page(url, "/health")["connections"]["active"])
 
 
 def memory(pid: int) -> dict[str, int]:

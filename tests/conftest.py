@@ -13,10 +13,15 @@ from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
+from hypothesis import settings
 
 from fastchat.store import migrations
 from fastchat.store.embedded import EmbeddedPostgres
 from tests.functional.store.folders import public_folder
+
+# How long an example takes says how busy the machine is.
+settings.register_profile("fastchat", deadline=None)
+settings.load_profile("fastchat")
 
 PROCESS = os.environ.get("PYTEST_XDIST_WORKER", "gw0")
 TEMPLATE = f"fastchat_template_{PROCESS}"

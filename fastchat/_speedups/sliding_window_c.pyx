@@ -64,6 +64,13 @@ cdef class SlidingWindow:
             self._count += 1
         return 0
 
+    cpdef double take(self, double now, Py_ssize_t limit=0) except -1.0:
+        """Record and return 0.0 when one more is admitted now, else the seconds until it is."""
+        cdef double wait = self.wait(now, limit)
+        if wait == 0.0:
+            self.record(now)
+        return wait
+
     cpdef bint admit(self, double now, Py_ssize_t limit=0) except -1:
         """Record and return True when one more is admitted now."""
         if self.wait(now, limit) > 0.0:

@@ -66,6 +66,13 @@ class SlidingWindow:
         self._next = (self._next + 1) % len(self._ring)
         self._count = min(self._count + 1, len(self._ring))
 
+    def take(self, now: float, limit: int = 0) -> float:
+        """Record and return 0.0 when one more is admitted now, else the seconds until it is."""
+        wait = self.wait(now, limit)
+        if wait == 0.0:
+            self.record(now)
+        return wait
+
     def admit(self, now: float, limit: int = 0) -> bool:
         """Record and return True when one more is admitted now."""
         if self.wait(now, limit) > 0.0:

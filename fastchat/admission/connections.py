@@ -7,7 +7,8 @@ requests of the address, connections of this worker. A refusal by one rule count
 from collections.abc import Iterator, Mapping
 from math import ceil
 
-from fastchat._speedups import SlidingWindow
+from fastchat.admission.ledger import Ledger, OwnLedger
+from fastchat.interfaces import Window
 from fastchat.protocol.codes import CloseCode
 from fastchat.slices import in_slices
 
@@ -28,20 +29,34 @@ class ConnectionRefused(Exception):
 class ConnectionRules:
     """Counts connections per address and requests per address and quarter of an hour."""
 
-    def __init__(self, max_connections: int, max_per_ip: int, ip_requests: int) -> None:
-        """Take the most connections here, per address, and requests per address in 15 minutes."""
+    def __init__(
+        self,
+        max_connections: int,
+        max_per_ip: int,
+        ip_requests: int,
+        ledger: Ledger | None = None,
+    ) -> None:
+        """Take the limits.
+
+        Args:
+            max_connections: Of this worker.
+            max_per_ip: Open at once from one address.
+            ip_requests: From one address in 15 minutes.
+            ledger: Where what an address does is counted; without one in this process alone.
+        """
         self._max_connections = max_connections
         self._max_per_ip = max_per_ip
         self._ip_requests = ip_requests
         self._open: dict[str, int] = {}
-        self._requests: dict[str, SlidingWindow] = {}
+        self._requests: dict[str, Window] = {}
+        self._ledger = ledger or OwnLedger()
         self._total = 0
         self.ip_refusals = 0
         self.connection_refusals = 0
 
     @property
     def connections_by_ip(self) -> Mapping[str, int]:
-        """Open connections per address."""
+        """Open connections of this worker per address."""
         return self._open
 
     def open(self, remote_ip: str, now: float) -> None:
@@ -50,20 +65,25 @@ class ConnectionRules:
         Raises:
             ConnectionRefused: nothing was counted.
         """
-        if self._open.get(remote_ip, 0) >= self._max_per_ip:
-            self.connection_refusals += 1
-            raise ConnectionRefused(CloseCode.POLICY_VIOLATION, "Connection limit exceeded")
         window = self._request_window(remote_ip)
-        if window.wait(now, self._ip_requests) > 0.0:
-            self.ip_refusals += 1
-            raise ConnectionRefused(CloseCode.POLICY_VIOLATION, "Rate limit exceeded")
-        if self._total >= self._max_connections:
-            self.connection_refusals += 1
-            raise ConnectionRefused(
-                CloseCode.TRY_AGAIN_LATER, "Too many connections", worker_full=True
-            )
-        window.record(now)
-        self._open[remote_ip] = self._open.get(remote_ip, 0) + 1
+        # Between asking and counting no other worker may open one.
+        with self._ledger.exclusive():
+            own = self._open.get(remote_ip, 0)
+            if own + self._ledger.connections_elsewhere(window, now) >= self._max_per_ip:
+                self.connection_refusals += 1
+                raise ConnectionRefused(CloseCode.POLICY_VIOLATION, "Connection limit exceeded")
+            is_full = self._total >= self._max_connections
+            ask = window.wait if is_full else window.take
+            if ask(now, self._ip_requests) > 0.0:
+                self.ip_refusals += 1
+                raise ConnectionRefused(CloseCode.POLICY_VIOLATION, "Rate limit exceeded")
+            if is_full:
+                self.connection_refusals += 1
+                raise ConnectionRefused(
+                    CloseCode.TRY_AGAIN_LATER, "Too many connections", worker_full=True
+                )
+            self._open[remote_ip] = own + 1
+            self._ledger.set_connections(window, own + 1)
         self._total += 1
 
     def close(self, remote_ip: str) -> None:
@@ -74,27 +94,27 @@ class ConnectionRules:
             self._open[remote_ip] = left
         else:
             del self._open[remote_ip]
+        self._ledger.set_connections(self._requests[remote_ip], left)
 
     def admit_request(self, remote_ip: str, now: float) -> int:
         """Count one HTTP request; return 0, or the whole seconds to wait when it is refused."""
-        window = self._request_window(remote_ip)
-        wait = window.wait(now, self._ip_requests)
+        wait = self._request_window(remote_ip).take(now, self._ip_requests)
         if wait > 0.0:
             self.ip_refusals += 1
             return max(1, ceil(wait))
-        window.record(now)
         return 0
 
     def sweep(self, now: float) -> Iterator[int]:
-        """Forget addresses without a request in the window; yield how many of each slice."""
+        """Forget addresses without connection and request; yield how many of each slice."""
         for part in in_slices(self._requests):
-            idle = [ip for ip in part if self._requests[ip].is_idle(now)]
+            idle = [ip for ip in part if ip not in self._open and self._requests[ip].is_idle(now)]
             for remote_ip in idle:
-                del self._requests[remote_ip]
+                self._ledger.close_window(self._requests.pop(remote_ip), now)
             yield len(idle)
 
-    def _request_window(self, remote_ip: str) -> SlidingWindow:
+    def _request_window(self, remote_ip: str) -> Window:
         window = self._requests.get(remote_ip)
         if window is None:
-            window = self._requests[remote_ip] = SlidingWindow(self._ip_requests, IP_WINDOW)
+            window = self._ledger.open_window("address", remote_ip, self._ip_requests, IP_WINDOW)
+            self._requests[remote_ip] = window
         return window

@@ -57,6 +57,24 @@ def _parser() -> argparse.ArgumentParser:
     chat.add_argument(
         "--token", help="instead of one made here; FASTCHAT_TOKEN does the same, less visibly"
     )
+    bench = commands.add_parser("bench", help="measure this machine and its database")
+    bench.add_argument(
+        "--database",
+        metavar="URL",
+        help="a PostgreSQL on which a database is made and dropped; default: an embedded one",
+    )
+    bench.add_argument(
+        "--url", help="measure this running server instead, within its limits; needs its JWT_SECRET"
+    )
+    bench.add_argument(
+        "--users", default="alice,bob", metavar="NAMES", help="who writes; default: %(default)s"
+    )
+    bench.add_argument(
+        "--allow-remote", action="store_true", help="the server at --url is yours, though not here"
+    )
+    bench.add_argument(
+        "--scale", type=_factor, default=1.0, metavar="X", help="X times as long; default: a minute"
+    )
     commands.add_parser("check", help="check settings, database, keys and limits; exit code 0 or 1")
     doctor = commands.add_parser(
         "doctor", help="look for what is wrong in the database and in Redis, with what mends it"
@@ -107,3 +125,13 @@ def _pause(text: str) -> float:
     if not 0.1 <= seconds <= 3600:
         raise argparse.ArgumentTypeError("expected seconds, 0.1 to 3600")
     return seconds
+
+
+def _factor(text: str) -> float:
+    try:
+        found = float(text)
+    except ValueError:
+        found = 0.0
+    if not 0.01 <= found <= 100:
+        raise argparse.ArgumentTypeError("expected a number from 0.01 to 100")
+    return found

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from fastchat.cli.development import development_secrets
+from fastchat.cli.development import SECRETS_FILE, development_secrets
 from fastchat.config import ConfigError
 from fastchat.config.kinds import parse_jwt_secret
 from fastchat.config.settings import SETTINGS
@@ -31,3 +31,20 @@ def jwt_secret(environ: Mapping[str, str]) -> bytes:
         raise ConfigError(
             [f"JWT_SECRET ({len(text)} characters, not shown): expected {error}"]
         ) from None
+
+
+def server_secret(environ: Mapping[str, str]) -> bytes:
+    """Take the secret of a server on this machine.
+
+    With neither ``JWT_SECRET`` nor ``NODE_ENV`` set, the one that a development server has left in
+    ``FASTCHAT_DATA_DIR`` is used, so that a second terminal needs no settings.
+
+    Raises:
+        ConfigError: there is none.
+        DevelopmentError: the data directory cannot be used.
+    """
+    folder = environ.get("FASTCHAT_DATA_DIR", "").strip() or ".fastchat"
+    is_unset = not any(environ.get(name, "").strip() for name in ("JWT_SECRET", "NODE_ENV"))
+    if is_unset and Path(folder, SECRETS_FILE).exists():
+        environ = {**environ, "NODE_ENV": "development"}
+    return jwt_secret(environ)

@@ -35,8 +35,13 @@ class Unlimited:
         """Admit."""
         return 0.0
 
-    def record(self, now: float) -> None:
-        """Count nothing."""
+    def take(self, now: float, limit: int) -> float:
+        """Admit, and count nothing."""
+        return 0.0
+
+    def is_idle(self, now: float) -> bool:
+        """Nothing is in it."""
+        return True
 
 
 class Caller:

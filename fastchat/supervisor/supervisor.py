@@ -15,6 +15,7 @@ import msgspec
 import uvloop
 
 from fastchat import __version__
+from fastchat.admission.table import WindowTable
 from fastchat.config import Config
 from fastchat.host import Host, Place
 from fastchat.store.backend import BackendTables
@@ -133,11 +134,24 @@ class Supervisor:
         # One more than there are workers: one takes over from another in a rolling restart.
         seats = 1 + count + 1
         self._host = Host(
-            sockets=self._open_port(count), board=Board(seats), bus=secrets.token_hex(8)
+            sockets=self._open_port(count),
+            board=Board(seats),
+            table=self._make_table(seats) if count > 1 else None,
+            bus=secrets.token_hex(8),
         )
         self._registrar = Registrar(self._host.board, count)
         self._free_seats = list(range(1, seats))
         self._slots = [Slot(number, self._start, Backoff()) for number in range(1, count + 1)]
+
+    def _make_table(self, seats: int) -> WindowTable:
+        workers, connections = self._config.web_concurrency, self._config.max_connections
+        try:
+            return WindowTable.for_host(seats, workers, connections)
+        except OSError as error:
+            raise StartError(
+                f"WEB_CONCURRENCY={workers}, MAX_CONNECTIONS={connections}: no memory to share"
+                f" limits in: {error.strerror}"
+            ) from None
 
     def _open_port(self, count: int) -> tuple[socket.socket, ...]:
         host, port = self._config.host, self._config.port
@@ -209,6 +223,8 @@ class Supervisor:
         os.close(process.reports)
         # What the process had of anything shared is given back here.
         self._registrar.finish(process.seat, process.run)
+        if self._host.table is not None:
+            self._host.table.leave(process.seat)
         self._free_seats.append(process.seat)
         was_asked = process.kill_at is not None
         delay = slot.note_end(process, now)

@@ -4,6 +4,7 @@ Nothing is counted here. Once a second, and when somebody asks, the counters of 
 read into a ``Snapshot``.
 """
 
+import asyncio
 import heapq
 import os
 from collections.abc import Callable, Mapping
@@ -34,6 +35,11 @@ COUNTERS: tuple[tuple[str, str, Reading], ...] = (
         "slow_consumers",
         "Connections closed because their outbox was full",
         lambda s: s.transport.slow_consumers,
+    ),
+    (
+        "limit_misses",
+        "Decisions on a limit that a worker made alone although all share it",
+        lambda s: s.limits.misses,
     ),
     ("commands", "Commands decoded and admitted", lambda s: s.spine.commands),
     ("batches", "Batches committed", lambda s: s.writer.batches),
@@ -167,6 +173,7 @@ GAUGES: tuple[tuple[str, str, Reading], ...] = (
         "Most open connections of one IP address",
         lambda s: max(s.connections.connections_by_ip.values(), default=0),
     ),
+    ("tasks", "Tasks on the event loops", lambda _: running_tasks()),
     ("event_loop_lag_seconds", "Latest lateness of the event loop", lambda s: s.lag.latest),
     (
         "event_loop_lag_worst_seconds",
@@ -284,6 +291,14 @@ def add_gauges(snapshots: list[Snapshot]) -> dict[str, Number]:
     for peak, name in PEAKS.items():
         total[peak] = max(total[peak], total[name])
     return total
+
+
+def running_tasks() -> int:
+    """Tasks of this event loop; 0 where none runs."""
+    try:
+        return len(asyncio.all_tasks())
+    except RuntimeError:
+        return 0
 
 
 def resident_bytes() -> int:

@@ -56,6 +56,10 @@ class LimitCounters(Protocol):
     message_refusals: int
     command_refusals: int
 
+    @property
+    def misses(self) -> int:
+        """Decisions that were made alone although workers share the limits."""
+
 
 class ConnectionCounters(Protocol):
     """Of the rules per IP address: what was refused, and who is connected from where."""

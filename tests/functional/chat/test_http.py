@@ -134,6 +134,7 @@ async def test_every_figure_is_there_for_prometheus(start_chat, http):
         'rate_limit_hits_total{limit="message"}': 1,
         'rate_limit_hits_total{limit="command"}': 0,
         'rate_limit_hits_total{limit="ip"}': 0,
+        "limit_misses_total": 0,
         "messages_stored_total": 11,
         "messages_duplicate_total": 1,
         "lane_depth": 0,

@@ -491,7 +491,7 @@ def test_random_users_see_and_may_do_what_the_model_says(stage):
     run_state_machine_as_test(
         Staged,
         settings=settings(
-            max_examples=25 if len(stage.chats) == 1 else 10,
+            max_examples=20 if len(stage.chats) == 1 else 6,
             stateful_step_count=40,
             deadline=None,
             suppress_health_check=list(HealthCheck),

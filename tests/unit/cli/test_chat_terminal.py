@@ -1,15 +1,13 @@
-"""Lines in, harmless texts out; the last test runs the whole command."""
+"""Lines in, harmless texts out."""
 
 import asyncio
 import os
-import sys
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from fastchat.cli.terminal import read_lines, visible, visible_lines
-from tests.unit.cli.chat_server import ChatServer
 
 
 @pytest.mark.parametrize(
@@ -63,27 +61,3 @@ async def test_a_character_may_arrive_in_two_pieces():
         assert await first == "xä"
         assert [line async for line in lines] == []
     os.close(reading)
-
-
-COMMAND = """
-import argparse, sys
-from fastchat.cli.chat import run
-sys.exit(run(argparse.Namespace(as_name="alice", to="bob", url=sys.argv[1], token="token")))
-"""
-
-
-async def test_the_command_sends_its_input_and_ends_when_all_is_stored():
-    async with ChatServer() as server:
-        server.store("2", "\x1b[31mred")
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-c", COMMAND, server.url),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            env=os.environ | {"PYTHONIOENCODING": "utf-8"},
-        )
-        async with asyncio.timeout(20):
-            output, errors = await process.communicate("hällo\n".encode())
-    assert (process.returncode, errors) == (0, b"")
-    assert "␛[31mred" in output.decode()
-    assert "✓ hällo" in output.decode()

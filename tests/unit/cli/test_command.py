@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -44,18 +43,6 @@ def test_command_that_needs_no_server_imports_none(arguments):
     result = fastchat(*arguments, code=code, **PRODUCTION)
     assert result.stderr == ""
     assert json.loads(result.stdout.splitlines()[-1]) == []
-
-
-def test_config_starts_fast():
-    # Far above what it takes (60 ms), far below what importing the server takes.
-    best = min(_seconds_of("config") for _ in range(5))
-    assert best < 0.5
-
-
-def _seconds_of(*arguments):
-    before = time.perf_counter()
-    assert fastchat(*arguments).returncode == 0
-    return time.perf_counter() - before
 
 
 def test_wrong_settings_stop_the_start_with_one_line_each():

@@ -50,7 +50,7 @@ def make_sources() -> Sources:
             authentication_timeouts=6,
             pinned_bytes=65536,
         ),
-        limits=SimpleNamespace(message_refusals=1, command_refusals=2),
+        limits=SimpleNamespace(message_refusals=1, command_refusals=2, misses=8),
         connections=SimpleNamespace(
             ip_refusals=3,
             connection_refusals=4,

@@ -90,6 +90,7 @@ def test_prometheus_counters_gauges_and_labels_carry_the_sources_figures(metrics
         ("fastchat_events_oldest_seconds",): 90.5,
         ("fastchat_errors_total", ("code", "AUTH_REQUIRED")): 1,
         ("fastchat_rate_limit_hits_total", ("limit", "connections")): 4,
+        ("fastchat_limit_misses_total",): 8,
         ("fastchat_timeouts_total", ("kind", "keep_alive")): 5,
         ("fastchat_ip_connections_highest",): 7,
         ("fastchat_cache_hits_total", ("cache", "pages")): 3,

@@ -1,0 +1,71 @@
+"""What the client tells besides the events of the server: its state, and what it did by itself."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from fastchat.protocol.sync_types import ConversationNews
+
+
+class State(StrEnum):
+    """Where a client is; see the figure in docs/clients.md."""
+
+    IDLE = "idle"  # not started
+    CONNECTING = "connecting"
+    AUTHENTICATING = "authenticating"
+    SYNCING = "syncing"  # logged in, and reading what was missed
+    ONLINE = "online"
+    WAITING = "waiting"  # for the next try
+    CLOSED = "closed"  # for good
+
+
+@dataclass(frozen=True, slots=True)
+class StateChanged:
+    """The client is in another state; why, and how many seconds the next try is away."""
+
+    state: State
+    reason: str = ""
+    retry_in: float = 0.0
+    close_code: int | None = None  # 1006: without a close frame
+
+
+@dataclass(frozen=True, slots=True)
+class CaughtUp:
+    """What was missed in one conversation. Its messages were told before, each as an event."""
+
+    news: ConversationNews
+
+
+@dataclass(frozen=True, slots=True)
+class Resync:
+    """Too much was missed in a conversation: forget what is known of it and read its history.
+
+    Nothing of ``news.messages`` was told as an event.
+    """
+
+    news: ConversationNews
+
+
+@dataclass(frozen=True, slots=True)
+class LeftGroup:
+    """While the client was away its user left a group, was taken out of it, or it was deleted."""
+
+    group_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class SendDelayed:
+    """The server cannot store a message now; it will be sent again in so many seconds."""
+
+    client_message_id: str
+    code: str
+    reason: str
+    retry_in: float
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """An event that this version does not know; ``fields`` is all of it, as on the wire."""
+
+    type: str
+    fields: dict[str, Any]

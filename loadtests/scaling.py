@@ -1,0 +1,181 @@
+"""What a message costs with more workers, more idle connections, more stored rows.
+
+Everything is processor time per message, of the server (supervisor and workers) and of PostgreSQL,
+with 50 pairs that keep eight messages each in flight. The variants take turns, so that what else
+runs on the machine hits all of them; the least of all turns counts.
+
+    python -m loadtests.scaling --workers 1,2,4
+    python -m loadtests.scaling --connections 0,1000,5000,20000
+    python -m loadtests.scaling --rows 10000,10000000
+"""
+
+import argparse
+import asyncio
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import asyncpg
+
+from fastchat.bench.crowd import Crowd
+from fastchat.bench.private_server import (
+    UNLIMITED,
+    PrivateServer,
+    private_database,
+    private_server,
+)
+from fastchat.bench.processes import processor_time
+
+PAIRS = 50
+IN_FLIGHT = 8
+WARM_UP = 2.0  # seconds
+MOST_FILES = 1_000_000
+ROOMS = 1000  # that the stored rows are spread over; the pairs write in the first ones
+FILL = (
+    """INSERT INTO chat_rooms (room_id, seq, rev)
+    SELECT n, $1, $1 FROM generate_series(1, $2::int) n""",
+    """INSERT INTO dm_conversations (conversation_id, room_id, user1_id, user2_id)
+    SELECT 'conv_' || least(a, b) || '_' || greatest(a, b), n, least(a, b), greatest(a, b)
+    FROM (SELECT n, (2 * n - 1)::text COLLATE "C" AS a, (2 * n)::text COLLATE "C" AS b
+        FROM generate_series(1, $1::int) n) x""",
+    """INSERT INTO room_members (user_id, room_id)
+    SELECT u::text, (u + 1) / 2 FROM generate_series(1, 2 * $1::int) u""",
+    """INSERT INTO chat_messages (room_id, seq, rev, created_at, conversation_id, sender_id,
+        recipient_id, encrypted_content, encryption_iv)
+    SELECT n, s, s, now() - interval '1 day', 'conv_' || n, (2 * n - 1)::text, (2 * n)::text,
+        repeat('a', 416), repeat('b', 32)
+    FROM generate_series(1, $2::int) n, generate_series(1, $1::int) s""",
+    "SELECT setval(pg_get_serial_sequence('chat_rooms', 'room_id'), $1)",
+)
+
+
+class Costs(NamedTuple):
+    """Microseconds of processor time per message."""
+
+    server: float
+    database: float
+    rate: float  # messages per second
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    kinds = parser.add_mutually_exclusive_group(required=True)
+    for name in ("workers", "connections", "rows"):
+        kinds.add_argument(f"--{name}", type=numbers, metavar="N,N")
+    parser.add_argument("--seconds", type=float, default=8.0, help="of one turn (default 8)")
+    parser.add_argument("--runs", type=int, default=3, help="turns of each variant (default 3)")
+    args = parser.parse_args()
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, MOST_FILES), hard))
+    kind = next(name for name in ("workers", "connections", "rows") if getattr(args, name))
+    variants = getattr(args, kind)
+    found: dict[int, list[Costs]] = {variant: [] for variant in variants}
+    for run in range(args.runs):
+        for variant in variants:
+            costs = measure(kind, variant, args.seconds)
+            found[variant].append(costs)
+            print(f"run {run + 1}, {variant:,} {kind}: {describe(costs)}", flush=True)
+    print(f"\n{kind:>12} {'server µs':>10} {'ratio':>6} {'PostgreSQL µs':>14} {'ratio':>6}")
+    first = least(found[variants[0]])
+    for variant in variants:
+        costs = least(found[variant])
+        print(
+            f"{variant:>12,} {costs.server:>10.1f} {costs.server / first.server:>6.2f} "
+            f"{costs.database:>14.1f} {costs.database / first.database:>6.2f}"
+        )
+
+
+def numbers(text: str) -> list[int]:
+    return [int(part) for part in text.split(",")]
+
+
+def describe(costs: Costs) -> str:
+    return (
+        f"{costs.server:.1f} µs server, {costs.database:.1f} µs PostgreSQL, "
+        f"{costs.rate:,.0f} messages/s"
+    )
+
+
+def least(costs: list[Costs]) -> Costs:
+    return Costs(
+        min(one.server for one in costs),
+        min(one.database for one in costs),
+        max(one.rate for one in costs),
+    )
+
+
+def measure(kind: str, variant: int, seconds: float) -> Costs:
+    """Run one turn on a server of its own."""
+    workers = variant if kind == "workers" else 1
+    idle = variant if kind == "connections" else 0
+    rows = variant if kind == "rows" else 0
+    with serving(workers, 2 * max(PAIRS, ROOMS) + idle, rows) as server:
+        return asyncio.run(load(server, idle, seconds))
+
+
+@contextmanager
+def serving(workers: int, users: int, rows: int = 0) -> Iterator[PrivateServer]:
+    """Run a server of some workers on a database with some rows."""
+    settings = UNLIMITED | {"WEB_CONCURRENCY": str(workers), "DB_MAX_CONNECTIONS": "20"}
+    with private_database(users) as (dsn, postgres_pid):
+        if rows:
+            # The tables are there once a server has started.
+            with private_server(dsn, settings):
+                pass
+            asyncio.run(fill(dsn, rows))
+        with private_server(dsn, settings, postgres_pid=postgres_pid) as server:
+            yield server
+
+
+async def fill(dsn: str, rows: int) -> None:
+    each = max(1, rows // ROOMS)
+    connection = await asyncpg.connect(dsn)
+    try:
+        rooms, conversations, members, messages, sequence = FILL
+        await connection.execute(rooms, each, ROOMS)
+        await connection.execute(conversations, ROOMS)
+        await connection.execute(members, ROOMS)
+        await connection.execute(messages, each, ROOMS)
+        await connection.fetchval(sequence, ROOMS)
+        await connection.execute("VACUUM ANALYZE")
+        await connection.execute("CHECKPOINT")
+    finally:
+        await connection.close()
+
+
+async def load(server: PrivateServer, idle: int, seconds: float) -> Costs:
+    first_idle = 2 * max(PAIRS, ROOMS) + 1
+    idlers = Crowd(
+        server.url,
+        server.token,
+        [str(first_idle + number) for number in range(idle)],
+        first_address=1000,
+    )
+    await idlers.open()
+    writers = Crowd(server.url, server.token, [str(number + 1) for number in range(2 * PAIRS)])
+    await writers.open()
+    await writers.write_closed(WARM_UP, IN_FLIGHT)
+    writers.figures.clear()
+    before = times(server)
+    await writers.write_closed(seconds, IN_FLIGHT)
+    after = times(server)
+    sent = writers.figures.sent
+    await writers.close()
+    await idlers.close()
+    return Costs(
+        (after[0] - before[0]) / sent * 1e6,
+        (after[1] - before[1]) / sent * 1e6,
+        sent / seconds,
+    )
+
+
+def times(server: PrivateServer) -> tuple[float, float]:
+    return (
+        processor_time(server.process.pid, with_children=True),
+        processor_time(server.postgres_pid, with_children=True),
+    )
+
+
+if __name__ == "__main__":
+    main()
