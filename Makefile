@@ -13,7 +13,7 @@ EDITABLE := $(VENV)/editable.stamp
 COMPILED := $(VENV)/compiled.stamp
 LOCUST := $(VENV)/locust.stamp
 
-.PHONY: help run build test check format bench bench-deep loadtest autobahn docs catalog rehearse clean
+.PHONY: help run build test check format bench bench-deep loadtest faults autobahn docs catalog rehearse clean
 .DELETE_ON_ERROR:
 
 help:
@@ -25,6 +25,7 @@ help:
 	@echo "make bench     run the benchmarks"
 	@echo "make bench-deep  pages of the history in a table of ten million rows"
 	@echo "make loadtest  a short load with reports in reports/, and every documented limit; ARGS=--help"
+	@echo "make faults    hundreds of faults under a million messages, each kind checked; half an hour"
 	@echo "make autobahn  run the WebSocket conformance suite; needs a Python 2.7"
 	@echo "make docs      write the generated documents again, and build the site in site/"
 	@echo "make catalog   describe the tables anew for fastchat doctor, after a new migration"
@@ -60,6 +61,9 @@ bench-deep: build
 loadtest: build $(LOCUST)
 	$(BIN)/python -m loadtests.run $(ARGS)
 
+faults: build
+	$(BIN)/python -m tests.faults $(ARGS)
+
 autobahn: build
 	tests/conformance/run.sh $(CASES)
 
@@ -90,15 +94,15 @@ $(INSTALLED): requirements.lock | $(BIN)/python
 	$(PIP) install --no-deps --requirement requirements.lock
 	@touch $@
 
+# Only the load tests need it, and it brings much with it.
+$(LOCUST): loadtests/requirements.lock | $(INSTALLED)
+	$(PIP) install --no-deps --requirement loadtests/requirements.lock
+	@touch $@
+
 # An environment of its own: it shares no version with the others.
 $(DOCS)/installed.stamp: docs/requirements.txt | $(BIN)/python
 	$(BIN)/python -m venv $(DOCS)
 	$(DOCS)/bin/python -m pip --disable-pip-version-check --quiet install --no-deps --requirement docs/requirements.txt
-	@touch $@
-
-# Only the load tests need it, and it brings much with it.
-$(LOCUST): loadtests/requirements.lock | $(INSTALLED)
-	$(PIP) install --no-deps --requirement loadtests/requirements.lock
 	@touch $@
 
 $(COMPILED): $(INSTALLED) $(EDITABLE) setup.py $(SOURCES)

@@ -1,8 +1,8 @@
 """What it costs when several workers write to the same rooms at the same time.
 
 Lanes in one process stand for the workers. Each stores batches of 64, all for the same 50 rooms or
-for rooms of its own. ``extra_info`` has PostgreSQL's processor time per message, in microseconds, over
-the backends of all lanes.
+for rooms of its own. ``extra_info`` has PostgreSQL's processor time per message, in microseconds,
+over the backends of all lanes.
 """
 
 import asyncio

@@ -40,7 +40,7 @@ class Unlimited:
         return 0.0
 
     def is_idle(self, now: float) -> bool:
-        """Nothing is in it."""
+        """Tell that nothing is counted."""
         return True
 
 
