@@ -39,6 +39,7 @@ build: $(COMPILED)
 
 # More processes than cores: tests wait for time-outs and other processes most of the time.
 test: build
+	.ci/chromium
 	$(BIN)/python -m pytest --numprocesses=$(or $(PROCESSES),3) --dist=worksteal $(ARGS)
 
 check: build
@@ -72,6 +73,7 @@ docs: build $(DOCS)/installed.stamp
 	$(BIN)/fastchat schema --json-schema > docs/schema/protocol.schema.json
 	$(BIN)/fastchat schema --asyncapi > docs/schema/asyncapi.json
 	$(BIN)/fastchat schema --openapi > docs/schema/openapi.json
+	$(BIN)/python clients/js/generate.py
 	NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs build --strict
 
 catalog: build

@@ -17,7 +17,7 @@ from fastchat.auth.revocation import RevocationWatch
 from fastchat.auth.tokens import TokenChecker
 from fastchat.config import Config
 from fastchat.dispatch import Dispatcher
-from fastchat.handlers import api, monitoring, service
+from fastchat.handlers import api, monitoring, page, service
 from fastchat.handlers.annotations import MessageAnnotations
 from fastchat.handlers.announcing import Announcer
 from fastchat.handlers.answers import Answers
@@ -400,8 +400,9 @@ class Server(Stores):
             self._count_request,
             config.system_user_id,
         )
+        demo = page.make_routes(config.demo_secret) if config.demo_page else {}
         http = HttpServer(
-            {**monitoring.make_routes(health, self.metrics), **pages, **service_pages},
+            {**monitoring.make_routes(health, self.metrics), **pages, **service_pages, **demo},
             admit=self._admit_request,
             trusted_proxies=config.trusted_proxies,
             allowed_origins=config.allowed_origins,

@@ -49,6 +49,7 @@ class Config:
     shutdown_timeout: float
     trusted_proxies: tuple[Network, ...]
     allowed_origins: tuple[str, ...]  # lower case; empty: any
+    demo_page: bool
     message_rate_limit: int
     command_rate_limit: int
     ip_rate_limit: int
@@ -98,6 +99,11 @@ class Config:
         return self.node_env == "development"
 
     @property
+    def demo_secret(self) -> bytes | None:
+        """What signs tokens of the demo users; None where there are no such users."""
+        return self.jwt_secret if self.is_development and self.uses_embedded_database else None
+
+    @property
     def uses_embedded_database(self) -> bool:
         """Whether no database is named, so that fastchat runs its own."""
         return not self.database_url and not self.db_host
@@ -138,6 +144,8 @@ def load(environ: Mapping[str, str]) -> Config:
     values["redis_url"] = next(filter(None, urls), "")
     if not values["log_format"]:
         values["log_format"] = "text" if values["node_env"] == "development" else "json"
+    if values["demo_page"] == "":
+        values["demo_page"] = values["node_env"] == "development"
     problems += _contradictions(values, given_names, wrong)
     if values["node_env"] == "production":
         problems += _missing_in_production(values, wrong)

@@ -100,6 +100,13 @@ _SERVER = (
         "comma-separated origins of browsers that may connect",
         default_note="any",
     ),
+    Setting(
+        "DEMO_PAGE",
+        None,
+        BOOLEAN,
+        "serve the demo page at `/demo`",
+        default_note="`true` in development, else `false`",
+    ),
 )
 _LIMITS = (
     Setting(

@@ -62,6 +62,7 @@ PUBLISHED = {
     "PRESENCE_SCOPE": "all",
     "TRUSTED_PROXIES": (),
     "ALLOWED_ORIGINS": (),
+    "DEMO_PAGE": True,
     "SHUTDOWN_TIMEOUT": 30.0,
     "CHAT_ENCRYPTION_KEYS": (),
     "CHAT_ENCRYPTION_SALT": "salt",
@@ -101,6 +102,7 @@ def test_production_starts_with_the_required_settings_alone():
     assert not config.is_development
     assert config.jwt_secret == bytes(range(48))
     assert config.log_format == "json"
+    assert not config.demo_page
 
 
 def test_production_names_everything_that_is_missing_at_once():
