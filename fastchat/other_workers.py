@@ -33,6 +33,7 @@ from fastchat.handlers.rows import RowEncoder
 from fastchat.handlers.whereabouts import Whereabouts
 from fastchat.hub.directory import Directory
 from fastchat.hub.sessions import Hub
+from fastchat.protocol.codes import CloseCode
 from fastchat.interfaces import Sessions
 from fastchat.store.memberships import Memberships
 from fastchat.store.missed import Missed
@@ -83,6 +84,7 @@ class OtherWorkers:
             uses_redis: The carrier is a Redis.
         """
         self._quiet = quiet
+        self._hub = hub
         self._all_sessions: AllSessions | None = None
         self._uses_redis = uses_redis
         self.exchange = Exchange(name, open_carrier, self)
@@ -229,8 +231,11 @@ class OtherWorkers:
         if peer is not None:
             self.exchange.post(peer, WhoIsHere())
 
-    def _on_late(self, user_ids: list[str], age: float) -> None:
-        self.recovery.request_for(user_ids, age)
+    def _on_late(self, user_ids: list[str]) -> None:
+        """Let clients come again that were answered before all workers knew of them."""
+        for user_id in user_ids:
+            for connection in self._hub.open_connections(user_id):
+                connection.close(CloseCode.SERVICE_RESTART, "Please reconnect")
 
     def _on_joined(self, peer: str, user_ids: list[str]) -> None:
         self.relay.on_joined(peer, user_ids)

@@ -1,7 +1,7 @@
 """What a message costs with more workers, more idle connections, more stored rows.
 
 Everything is processor time per message, of the server (supervisor and workers) and of PostgreSQL,
-with 50 pairs that keep eight messages each in flight. The variants take turns, so that what else
+with 200 pairs that keep eight messages each in flight. The variants take turns, so that what else
 runs on the machine hits all of them; the least of all turns counts.
 
     python -m loadtests.scaling --workers 1,2,4
@@ -27,7 +27,7 @@ from fastchat.bench.private_server import (
 )
 from fastchat.bench.processes import processor_time
 
-PAIRS = 50
+PAIRS = 200
 IN_FLIGHT = 8
 WARM_UP = 2.0  # seconds
 MOST_FILES = 1_000_000

@@ -97,7 +97,7 @@ class Authentication:
             if not connection.is_open:
                 return None
             if connection.session is None:
-                return self._begin(connection, claims, profile, command)
+                return await self._begin(connection, claims, profile, command)
             return self._extend(connection.session, claims, profile)
         except AuthFailed as error:
             return encode_auth_error(error)
@@ -117,7 +117,7 @@ class Authentication:
             raise AuthFailed("Nobody knows the user of this token.")
         return found
 
-    def _begin(
+    async def _begin(
         self,
         connection: Connection,
         claims: TokenClaims,
@@ -132,6 +132,9 @@ class Authentication:
         connection.authenticated()
         self._watch.watch(session)
         self._hub.join(session)
+        await self._hub.until_known(profile.user_id)
+        if not connection.is_open:
+            return None
 
         def answer(queued_events: int) -> bytes:
             now = self._wall_clock()

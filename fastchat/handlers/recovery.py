@@ -7,7 +7,7 @@ cannot be heard. One look at a time; what is asked meanwhile goes into the next 
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 from fastchat.errors import ServiceUnavailable
 from fastchat.handlers.offline import OfflineEvents
@@ -55,7 +55,6 @@ class Recovery:
         self._wanted = asyncio.Event()
         self._since: float | None = None  # look at everybody, from this moment on
         self._changes_since: float | None = None
-        self._users: dict[str, float] = {}  # look at these, each from a moment on
         self._task: asyncio.Task[None] | None = None
         self.offline: OfflineEvents | None = None
         self.runs = 0
@@ -87,36 +86,22 @@ class Recovery:
             self._changes_since = since if known is None else min(known, since)
         self._wanted.set()
 
-    def request_for(self, user_ids: Iterable[str], age: float) -> None:
-        """Look for some users at what was stored in the last ``age`` seconds."""
-        since = self._clock() - age
-        for user_id in user_ids:
-            self._users[user_id] = min(since, self._users.get(user_id, since))
-        self._wanted.set()
-
     async def _run(self) -> None:
         while True:
             await self._wanted.wait()
             self._wanted.clear()
             started = self._clock()
             try:
-                is_general = await self._look()
+                await self._look()
             except Exception:
                 log.exception("what was missed could not be looked for")
-                is_general = True
-            if is_general:
-                await asyncio.sleep(max(0.0, started + self._interval - self._clock()))
+            await asyncio.sleep(max(0.0, started + self._interval - self._clock()))
 
-    async def _look(self) -> bool:
-        """Take a look; tell whether it was for everybody."""
+    async def _look(self) -> None:
         since, self._since = self._since, None
         changes_since, self._changes_since = self._changes_since, None
-        users, self._users = self._users, {}
         try:
             self.runs += 1
-            if users:
-                here = [user_id for user_id in users if self._hub.is_here(user_id)]
-                await self._catch_up(here, self._clock() - min(users.values()))
             if since is not None:
                 here = sorted(self._hub.user_ids())
                 await self._catch_up(here, self._clock() - since)
@@ -131,11 +116,8 @@ class Recovery:
             if changes_since is not None:
                 known = self._changes_since
                 self._changes_since = changes_since if known is None else min(changes_since, known)
-            for user_id, moment in users.items():
-                self._users[user_id] = min(moment, self._users.get(user_id, moment))
             self._wanted.set()
             await asyncio.sleep(PAUSE)
-        return since is not None
 
     async def _catch_up(self, user_ids: list[str], age: float) -> None:
         if user_ids:

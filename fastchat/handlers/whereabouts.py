@@ -1,7 +1,8 @@
 """Who is connected to which worker: told to the others, and learned from them. Hot path.
 
 A user who has come is known elsewhere when all others have said so. Until then something may be
-stored that is not sent here; where that took long, it is looked for in the database.
+stored that is not sent here, so his client is answered only then. Where another worker does not answer
+in time, the client is answered all the same, and has to come again when that worker has.
 """
 
 import asyncio
@@ -23,7 +24,7 @@ from fastchat.broker.messages import (
 from fastchat.hub.sessions import Hub
 from fastchat.interfaces import User
 
-LATE = 0.005  # seconds; a client that has just logged in has not asked for anything by then
+LATE = 2.0  # seconds that a client waits until all workers know of it
 MARGIN = 1.0  # seconds
 SETTLING = 2.0  # seconds that a new worker waits for the lists of the others
 
@@ -62,8 +63,8 @@ class _Announcement:
 class Whereabouts:
     """Tells others who is here, and the hub who is elsewhere.
 
-    ``on_late(user_ids, age)``: what was stored for them in the last ``age`` seconds may not have
-    been sent here. ``on_joined(peer, user_ids)``: they are connected there from now on.
+    ``on_late(user_ids)``: something that was stored for them may not have been sent here.
+    ``on_joined(peer, user_ids)``: they are connected there from now on.
     """
 
     def __init__(
@@ -71,19 +72,22 @@ class Whereabouts:
         bus: Bus,
         hub: Hub,
         *,
-        on_late: Callable[[list[str], float], None],
+        on_late: Callable[[list[str]], None],
         on_joined: Callable[[str, list[str]], None],
+        late: float = LATE,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Take how to speak, who is here, and whom to tell."""
+        """Take how to speak, who is here, whom to tell, and seconds that a client waits."""
         self._bus = bus
         self._hub = hub
         self._on_late = on_late
         self._on_joined = on_joined
+        self._late = late
         self._clock = clock
         self._loop = asyncio.get_running_loop()
         self._since: dict[str, float] = {}  # when the first session of a user began
         self._known_since: dict[str, float] = {}  # since when all others know of him
+        self._waiters: dict[str, asyncio.Future[None]] = {}  # of users not known everywhere yet
         self._arrivals: list[Person] = []
         self._departures: list[str] = []
         self._tickets = itertools.count(1)
@@ -94,6 +98,7 @@ class Whereabouts:
     def arrive(self, user: User) -> None:
         """Take note of a user's first session here."""
         self._since[user.user_id] = self._clock()
+        self._waiters[user.user_id] = self._loop.create_future()
         if self._departures:
             self.flush()
         if not self._arrivals:
@@ -104,6 +109,7 @@ class Whereabouts:
         """Take note that a user has no session here any more."""
         self._since.pop(user_id, None)
         self._known_since.pop(user_id, None)
+        self._release(user_id)
         if self._arrivals:
             self.flush()
         if not self._departures:
@@ -119,6 +125,12 @@ class Whereabouts:
             self._bus.post_all(message)
         for user_ids in _slices(departures):
             self._bus.post_all(Left(user_ids))
+
+    async def until_known(self, user_id: str) -> None:
+        """Wait until all other workers know that a user is here, but not for long."""
+        waiter = self._waiters.get(user_id)
+        if waiter is not None:
+            await asyncio.wait((waiter,), timeout=self._late)
 
     def present_for(self, user_ids: Iterable[str]) -> float:
         """Return for how many seconds the first of some users has been here; 0.0: nobody is."""
@@ -149,8 +161,7 @@ class Whereabouts:
         self._stale.pop(peer, None)
         self._listed.discard(peer)
         self._remove(peer, self._hub.users_elsewhere(peer))
-        for ticket in list(self._unseen):
-            self._see(ticket, peer)
+        self._see(peer, max(self._unseen, default=0))
 
     def on_everybody(self, peer: str) -> None:
         """A worker tells anew who is there."""
@@ -179,7 +190,7 @@ class Whereabouts:
 
     def on_seen(self, peer: str, message: Seen) -> None:
         """A worker knows now who has come here."""
-        self._see(message.ticket, peer)
+        self._see(peer, message.ticket)
 
     async def settle(self, quiet: float) -> None:
         """Wait until those who are there have said who is with them.
@@ -203,25 +214,33 @@ class Whereabouts:
         ticket = next(self._tickets)
         user_ids = [person.user_id for person in people]
         self._unseen[ticket] = _Announcement(user_ids, peers, self._clock())
-        self._see(ticket, None)
+        if not peers:
+            self._know(ticket)
         return Joined(ticket, people)
 
-    def _see(self, ticket: int, peer: str | None) -> None:
-        """Take an answer; when it was the last one, all know of the users."""
-        announced = self._unseen.get(ticket)
-        if announced is None:
-            return
-        if peer is not None:
-            announced.peers.discard(peer)
-        if announced.peers:
-            return
-        del self._unseen[ticket]
+    def _see(self, peer: str, last: int) -> None:
+        """Take the answer of a worker to all that it was told, up to a ticket."""
+        for ticket in [ticket for ticket in self._unseen if ticket <= last]:
+            peers = self._unseen[ticket].peers
+            peers.discard(peer)
+            if not peers:
+                self._know(ticket)
+
+    def _know(self, ticket: int) -> None:
+        """Take note that all workers know of the users of a ticket."""
+        announced = self._unseen.pop(ticket)
         now = self._clock()
         for user_id in announced.user_ids:
             if user_id in self._since:
                 self._known_since.setdefault(user_id, now)
-        if now - announced.at > LATE:
-            self._on_late(announced.user_ids, now - announced.at + MARGIN)
+                self._release(user_id)
+        if now - announced.at > self._late:
+            self._on_late(announced.user_ids)
+
+    def _release(self, user_id: str) -> None:
+        waiter = self._waiters.pop(user_id, None)
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
 
     def _remove(self, peer: str, user_ids: Iterable[str]) -> None:
         now = self._clock()

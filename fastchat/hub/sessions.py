@@ -18,6 +18,9 @@ class Watcher(Protocol):
     def depart(self, user_id: str) -> None:
         """A user has none any more."""
 
+    async def until_known(self, user_id: str) -> None:
+        """Wait until all that happens to a user who is here is sent here."""
+
 
 class Hub:
     """The sessions of this worker, and who is connected to another one.
@@ -57,6 +60,14 @@ class Hub:
         self._presence.arrive(session.user)
         if is_first and self.watcher is not None:
             self.watcher.arrive(session.user)
+
+    async def until_known(self, user_id: str) -> None:
+        """Wait until all workers know that a user is here.
+
+        What is stored afterwards is sent here; what was stored before, he can read.
+        """
+        if self.watcher is not None:
+            await self.watcher.until_known(user_id)
 
     def leave(self, session: Session, now: float) -> bool:
         """Undo ``join``; tell whether it was the last session of its user here."""
