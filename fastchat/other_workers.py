@@ -2,11 +2,16 @@
 
 from collections.abc import Callable
 
+from fastchat.admission.connections import ConnectionRules
+from fastchat.admission.distant import AddressCounts, UserCounts
+from fastchat.admission.limits import Limits
 from fastchat.broker.carrier import OpenCarrier
 from fastchat.broker.exchange import Exchange
 from fastchat.broker.messages import (
+    Addresses,
     AnyMessage,
     Change,
+    Counted,
     Event,
     Everybody,
     Forget,
@@ -18,7 +23,9 @@ from fastchat.broker.messages import (
     Taken,
     Wake,
     WhoIsHere,
+    Windows,
 )
+from fastchat.handlers.counting import Counting
 from fastchat.handlers.delivery import Delivery
 from fastchat.handlers.offline import OfflineEvents
 from fastchat.handlers.ordering import RoomOrder
@@ -34,6 +41,8 @@ from fastchat.store.memberships import Memberships
 from fastchat.store.missed import Missed
 from fastchat.store.rooms import Rooms
 
+QUIET = 0.05  # seconds in which a new worker meets the others of its host
+QUIET_REDIS = 0.5  # and those of other hosts
 MEETING = 5.0  # seconds; what a worker stored before it was met may have been sent to nobody
 ENDING = 20.0  # seconds; what a worker stored before it ended may not have been sent
 
@@ -43,6 +52,7 @@ class OtherWorkers:
 
     Attributes:
         exchange: Counts what was said and what was lost.
+        counting: Lets limits hold over several hosts; None: there is only this one.
         relay: Tells the others of events.
         order: Keeps events of a room in their order.
         recovery: Looks for what was lost.
@@ -59,8 +69,9 @@ class OtherWorkers:
         rooms: Rooms,
         encoder: RowEncoder,
         missed: Missed,
+        limits: Limits,
+        rules: ConnectionRules,
         *,
-        quiet: float,
         uses_redis: bool,
     ) -> None:
         """Take the neighbours.
@@ -75,14 +86,19 @@ class OtherWorkers:
             rooms: Finds rooms.
             encoder: Encodes stored messages.
             missed: Reads what was missed.
-            quiet: Seconds in which a new worker meets all others.
-            uses_redis: The carrier is a Redis.
+            limits: Count users.
+            rules: Count addresses.
+            uses_redis: The carrier is a Redis, by which other hosts can be reached.
         """
-        self._quiet = quiet
+        self._quiet = QUIET_REDIS if uses_redis else QUIET
         self._uses_redis = uses_redis
         self.exchange = Exchange(name, open_carrier, self)
         self.whereabouts = Whereabouts(
-            self.exchange, hub, on_late=self._on_late, on_joined=self._on_joined
+            self.exchange,
+            hub,
+            on_late=self._on_late,
+            on_joined=self._on_joined,
+            on_arrived=self._on_arrived,
         )
         events = RoomEvents(rooms, memberships, encoder, hub, self.whereabouts.was_here)
         self.order = RoomOrder(missed, events.tell, self.whereabouts.present_for)
@@ -103,8 +119,18 @@ class OtherWorkers:
             Seen: whereabouts.on_seen,
             Everybody: lambda peer, _: whereabouts.on_everybody(peer),
             Listed: lambda peer, _: whereabouts.on_listed(peer),
-            WhoIsHere: lambda peer, _: whereabouts.on_met(peer),
+            WhoIsHere: lambda peer, _: self._introduce(peer),
         }
+        self.counting: Counting | None = None
+        if uses_redis:
+            self.counting = counting = Counting(
+                name, self.exchange, hub, directory, UserCounts(limits), AddressCounts(rules)
+            )
+            self._handlers |= {
+                Counted: counting.on_counted,
+                Windows: counting.on_windows,
+                Addresses: counting.on_addresses,
+            }
 
     def connect(self, delivery: Delivery, offline: OfflineEvents) -> None:
         """Let events that are told here be told to the others too."""
@@ -176,6 +202,8 @@ class OtherWorkers:
         """Meet the others, and learn who is connected to them."""
         await self.exchange.start()
         self.recovery.start()
+        if self.counting is not None:
+            self.counting.start()
         await self.whereabouts.settle(self._quiet)
 
     async def drain(self, timeout: float) -> None:
@@ -185,6 +213,8 @@ class OtherWorkers:
     async def stop(self) -> None:
         """Say good-bye."""
         self.whereabouts.flush()
+        if self.counting is not None:
+            self.counting.stop()
         await self.exchange.stop()
         await self.recovery.stop()
         await self.order.stop()
@@ -195,13 +225,15 @@ class OtherWorkers:
 
     def on_met(self, peer: str) -> None:
         """There is another worker; it wants to know who is here."""
-        self.whereabouts.on_met(peer)
+        self._introduce(peer)
         self.recovery.request(MEETING)
 
     def on_ended(self, peer: str) -> None:
         """Another worker is gone."""
         self.whereabouts.on_ended(peer)
         self.relay.on_ended(peer)
+        if self.counting is not None:
+            self.counting.on_ended(peer)
         self.recovery.request(ENDING, with_changes=True)
 
     def on_loss(self, peer: str | None, age: float) -> None:
@@ -210,8 +242,20 @@ class OtherWorkers:
         if peer is not None:
             self.exchange.post(peer, WhoIsHere())
 
+    def _introduce(self, peer: str) -> None:
+        """Tell another worker all that it has to know of this one."""
+        self.whereabouts.on_met(peer)
+        if self.counting is not None:
+            self.counting.on_met(peer)
+
     def _on_late(self, user_ids: list[str], age: float) -> None:
         self.recovery.request_for(user_ids, age)
 
     def _on_joined(self, peer: str, user_ids: list[str]) -> None:
         self.relay.on_joined(peer, user_ids)
+        if self.counting is not None:
+            self.counting.on_joined(peer, user_ids)
+
+    def _on_arrived(self, user_ids: list[str]) -> None:
+        if self.counting is not None:
+            self.counting.on_arrived(user_ids)

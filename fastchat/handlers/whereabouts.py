@@ -41,6 +41,10 @@ class Bus(Protocol):
     def is_up(self) -> bool:
         """Whether everybody can be heard."""
 
+    @property
+    def is_carried(self) -> bool:
+        """Whether anything is carried at all."""
+
     def post(self, peer: str, message: AnyMessage) -> None:
         """Say something to one."""
 
@@ -64,6 +68,7 @@ class Whereabouts:
 
     ``on_late(user_ids, age)``: what was stored for them in the last ``age`` seconds may not have
     been sent here. ``on_joined(peer, user_ids)``: they are connected there from now on.
+    ``on_arrived(user_ids)``: here.
     """
 
     def __init__(
@@ -73,6 +78,7 @@ class Whereabouts:
         *,
         on_late: Callable[[list[str], float], None],
         on_joined: Callable[[str, list[str]], None],
+        on_arrived: Callable[[list[str]], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Take how to speak, who is here, and whom to tell."""
@@ -80,6 +86,7 @@ class Whereabouts:
         self._hub = hub
         self._on_late = on_late
         self._on_joined = on_joined
+        self._on_arrived = on_arrived
         self._clock = clock
         self._loop = asyncio.get_running_loop()
         self._since: dict[str, float] = {}  # when the first session of a user began
@@ -117,6 +124,7 @@ class Whereabouts:
         for people in _slices(arrivals):
             message = self._announce(people, set(self._bus.peers))
             self._bus.post_all(message)
+            self._on_arrived([person.user_id for person in people])
         for user_ids in _slices(departures):
             self._bus.post_all(Left(user_ids))
 
