@@ -17,6 +17,7 @@ from fastchat.hub.sessions import Hub
 from fastchat.slices import in_slices
 
 TELL = 0.1  # seconds between two tellings
+TELL_PER_HOST = 0.01  # and at least so many for each other host: what is told grows with them
 
 
 class Counting:
@@ -119,7 +120,8 @@ class Counting:
         self._settle()
 
     def _tick(self) -> None:
-        self._timer = self._loop.call_later(TELL, self._tick)
+        delay = max(TELL, TELL_PER_HOST * len(self._targets))
+        self._timer = self._loop.call_later(delay, self._tick)
         is_heard = self._bus.is_carried
         if is_heard != self._is_heard:
             self._is_heard = is_heard
