@@ -3,6 +3,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+DOCS := $(VENV)/docs
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 SOURCES := $(wildcard fastchat/_speedups/*.pyx fastchat/_speedups/*.pxd)
 
@@ -12,7 +13,7 @@ EDITABLE := $(VENV)/editable.stamp
 COMPILED := $(VENV)/compiled.stamp
 LOCUST := $(VENV)/locust.stamp
 
-.PHONY: help run build test check format bench bench-deep loadtest autobahn docs clean
+.PHONY: help run build test check format bench bench-deep loadtest faults autobahn docs catalog rehearse clean
 .DELETE_ON_ERROR:
 
 help:
@@ -24,8 +25,11 @@ help:
 	@echo "make bench     run the benchmarks"
 	@echo "make bench-deep  pages of the history in a table of ten million rows"
 	@echo "make loadtest  a short load with reports in reports/, and every documented limit; ARGS=--help"
+	@echo "make faults    hundreds of faults under a million messages, each kind checked; half an hour"
 	@echo "make autobahn  run the WebSocket conformance suite; needs a Python 2.7"
-	@echo "make docs      write the generated documents again"
+	@echo "make docs      write the generated documents again, and build the site in site/"
+	@echo "make catalog   describe the tables anew for fastchat doctor, after a new migration"
+	@echo "make rehearse  try deploy/ on this machine; needs nginx, HAProxy, Prometheus and helm"
 	@echo "make clean     remove what was built; .venv and .fastchat stay"
 
 run: build
@@ -35,6 +39,7 @@ build: $(COMPILED)
 
 # More processes than cores: tests wait for time-outs and other processes most of the time.
 test: build
+	.ci/chromium
 	$(BIN)/python -m pytest --numprocesses=$(or $(PROCESSES),3) --dist=worksteal $(ARGS)
 
 check: build
@@ -57,16 +62,28 @@ bench-deep: build
 loadtest: build $(LOCUST)
 	$(BIN)/python -m loadtests.run $(ARGS)
 
+faults: build
+	$(BIN)/python -m tests.faults $(ARGS)
+
 autobahn: build
 	tests/conformance/run.sh $(CASES)
 
-docs: build
+docs: build $(DOCS)/installed.stamp
 	$(BIN)/fastchat config --docs > docs/configuration.md
 	$(BIN)/fastchat schema --json-schema > docs/schema/protocol.schema.json
 	$(BIN)/fastchat schema --asyncapi > docs/schema/asyncapi.json
+	$(BIN)/fastchat schema --openapi > docs/schema/openapi.json
+	$(BIN)/python clients/js/generate.py
+	NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs build --strict
+
+catalog: build
+	$(BIN)/python -m tests.functional.store.catalog
+
+rehearse: build
+	PATH="$$PATH:/usr/sbin" $(BIN)/python -m deploy.rehearse
 
 clean:
-	rm -rf build dist reports *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks .import_linter_cache
+	rm -rf build dist reports site *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks .import_linter_cache
 	rm -f fastchat/_speedups/*.so fastchat/_speedups/*.c fastchat/_speedups/*.html $(EDITABLE) $(COMPILED)
 	find fastchat tests benchmarks loadtests -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true
 
@@ -82,6 +99,12 @@ $(INSTALLED): requirements.lock | $(BIN)/python
 # Only the load tests need it, and it brings much with it.
 $(LOCUST): loadtests/requirements.lock | $(INSTALLED)
 	$(PIP) install --no-deps --requirement loadtests/requirements.lock
+	@touch $@
+
+# An environment of its own: it shares no version with the others.
+$(DOCS)/installed.stamp: docs/requirements.txt | $(BIN)/python
+	$(BIN)/python -m venv $(DOCS)
+	$(DOCS)/bin/python -m pip --disable-pip-version-check --quiet install --no-deps --requirement docs/requirements.txt
 	@touch $@
 
 $(COMPILED): $(INSTALLED) $(EDITABLE) setup.py $(SOURCES)

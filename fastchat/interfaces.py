@@ -1,7 +1,7 @@
 """The seams between rooms that may not import each other, and the session that they share."""
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 
 class Connection(Protocol):
@@ -13,6 +13,7 @@ class Connection(Protocol):
 
     client_id: str
     remote_ip: str
+    opened_at: float  # monotonic seconds
     session: "Session | None"
 
     @property
@@ -95,7 +96,8 @@ class Session:
 
     ``expires_at`` is epoch seconds, as in the token. With ``acks`` queued events count as delivered
     when the client says so. The windows of the user are shared by all his
-    sessions, those of the connection are its own.
+    sessions, those of the connection are its own. ``is_system`` is the server itself, on behalf of
+    the main backend.
     """
 
     __slots__ = (
@@ -104,6 +106,7 @@ class Session:
         "connection",
         "connection_window",
         "expires_at",
+        "is_system",
         "jti",
         "message_window",
         "user",
@@ -119,6 +122,7 @@ class Session:
         windows: tuple[Window, Window, Window],
         *,
         acks: bool = False,
+        is_system: bool = False,
     ) -> None:
         """Take the windows in the order: the user's messages, the connection's, commands."""
         self.connection = connection
@@ -127,4 +131,38 @@ class Session:
         self.jti = jti
         self.expires_at = expires_at
         self.acks = acks
+        self.is_system = is_system
         self.message_window, self.connection_window, self.command_window = windows
+
+
+class ConnectionInfo(NamedTuple):
+    """One connection of a user, as the main backend is told; times are epoch seconds."""
+
+    client_id: str
+    remote_ip: str
+    worker: int
+    opened_at: float
+    expires_at: float  # of its token
+
+
+class Sessions(Protocol):
+    """What the main backend may ask and do about users who are connected.
+
+    ``handlers.local_sessions`` does it on this worker. What has several workers asks all of them.
+    """
+
+    async def connections(self, user_id: str) -> list[ConnectionInfo]:
+        """Return the connections of a user."""
+
+    async def disconnect(self, user_id: str, client_id: str | None = None) -> int:
+        """Close the connections of a user, or one of them; return how many that were."""
+
+    async def end_token(self, jti: str) -> int:
+        """End the sessions that began with a token; return how many that were."""
+
+    async def refresh_profile(self, user_id: str) -> None:
+        """Forget what is known of a user, and read it again where he has a session.
+
+        Raises:
+            ServiceUnavailable: it could not be read; it is forgotten all the same.
+        """

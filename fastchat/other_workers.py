@@ -19,12 +19,15 @@ from fastchat.broker.messages import (
     Left,
     Listed,
     Live,
+    Question,
+    Reply,
     Seen,
     Taken,
     Wake,
     WhoIsHere,
     Windows,
 )
+from fastchat.handlers.all_sessions import AllSessions
 from fastchat.handlers.counting import Counting
 from fastchat.handlers.delivery import Delivery
 from fastchat.handlers.offline import OfflineEvents
@@ -37,6 +40,7 @@ from fastchat.handlers.rows import RowEncoder
 from fastchat.handlers.whereabouts import Whereabouts
 from fastchat.hub.directory import Directory
 from fastchat.hub.sessions import Hub
+from fastchat.interfaces import Sessions
 from fastchat.store.memberships import Memberships
 from fastchat.store.missed import Missed
 from fastchat.store.rooms import Rooms
@@ -91,6 +95,7 @@ class OtherWorkers:
             uses_redis: The carrier is a Redis, by which other hosts can be reached.
         """
         self._quiet = QUIET_REDIS if uses_redis else QUIET
+        self._all_sessions: AllSessions | None = None
         self._uses_redis = uses_redis
         self.exchange = Exchange(name, open_carrier, self)
         self.whereabouts = Whereabouts(
@@ -119,7 +124,7 @@ class OtherWorkers:
             Seen: whereabouts.on_seen,
             Everybody: lambda peer, _: whereabouts.on_everybody(peer),
             Listed: lambda peer, _: whereabouts.on_listed(peer),
-            WhoIsHere: lambda peer, _: self._introduce(peer),
+            WhoIsHere: lambda peer, _: self._on_asked(peer),
         }
         self.counting: Counting | None = None
         if uses_redis:
@@ -137,6 +142,18 @@ class OtherWorkers:
         delivery.connect(self.relay, self.order)
         self.relay.offline = offline
         self.recovery.offline = offline
+
+    def ask_all(self, local: Sessions) -> Sessions:
+        """Return what asks all workers about their sessions, and let others ask this one."""
+        self._all_sessions = AllSessions(local, self.exchange)
+        self._handlers[Question] = self._all_sessions.on_question
+        self._handlers[Reply] = self._all_sessions.on_reply
+        return self._all_sessions
+
+    @property
+    def speaks(self) -> bool:
+        """Whether this worker is the one of all that tells what concerns none in particular."""
+        return all(self.exchange.own < peer for peer in self.exchange.peers)
 
     @property
     def is_up(self) -> bool:
@@ -213,6 +230,8 @@ class OtherWorkers:
     async def stop(self) -> None:
         """Say good-bye."""
         self.whereabouts.flush()
+        if self._all_sessions is not None:
+            await self._all_sessions.stop()
         if self.counting is not None:
             self.counting.stop()
         await self.exchange.stop()
@@ -225,7 +244,9 @@ class OtherWorkers:
 
     def on_met(self, peer: str) -> None:
         """There is another worker; it wants to know who is here."""
-        self._introduce(peer)
+        self.whereabouts.on_met(peer)
+        if self.counting is not None:
+            self.counting.on_met(peer)
         self.recovery.request(MEETING)
 
     def on_ended(self, peer: str) -> None:
@@ -242,11 +263,10 @@ class OtherWorkers:
         if peer is not None:
             self.exchange.post(peer, WhoIsHere())
 
-    def _introduce(self, peer: str) -> None:
-        """Tell another worker all that it has to know of this one."""
+    def _on_asked(self, peer: str) -> None:
         self.whereabouts.on_met(peer)
         if self.counting is not None:
-            self.counting.on_met(peer)
+            self.counting.on_asked(peer)
 
     def _on_late(self, user_ids: list[str], age: float) -> None:
         self.recovery.request_for(user_ids, age)

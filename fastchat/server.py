@@ -17,11 +17,12 @@ from fastchat.auth.revocation import RevocationWatch
 from fastchat.auth.tokens import TokenChecker
 from fastchat.config import Config
 from fastchat.dispatch import Dispatcher
-from fastchat.handlers import api, monitoring
+from fastchat.handlers import api, monitoring, page, service
 from fastchat.handlers.annotations import MessageAnnotations
 from fastchat.handlers.announcing import Announcer
 from fastchat.handlers.answers import Answers
 from fastchat.handlers.authentication import Authentication
+from fastchat.handlers.backend import Backend
 from fastchat.handlers.catching_up import SyncReplies
 from fastchat.handlers.changes import MessageChanges
 from fastchat.handlers.delivery import Delivery
@@ -29,6 +30,7 @@ from fastchat.handlers.finding import Finder
 from fastchat.handlers.group_messages import GroupMessages
 from fastchat.handlers.groups import GroupAdministration
 from fastchat.handlers.history import Conversations
+from fastchat.handlers.local_sessions import LocalSessions
 from fastchat.handlers.messages import Messages
 from fastchat.handlers.offline import OfflineEvents
 from fastchat.handlers.recent import RecentPages
@@ -41,35 +43,17 @@ from fastchat.housekeeping import Housekeeping
 from fastchat.hub.directory import Directory
 from fastchat.hub.presence import Presence
 from fastchat.hub.sessions import Hub
-from fastchat.interfaces import Session
+from fastchat.interfaces import Session, Sessions, User
 from fastchat.other_workers import OtherWorkers
 from fastchat.protocol.codec import Codec
 from fastchat.protocol.codes import CloseCode
 from fastchat.protocol.command import Bounds
 from fastchat.protocol.events import encode_server_draining, encode_server_full
 from fastchat.routes import Handlers, make_guest_routes, make_routes
-from fastchat.store.annotations import Annotations
+from fastchat.store.all_stores import Stores
 from fastchat.store.backend import BackendTables
-from fastchat.store.catching_up import CatchingUp
-from fastchat.store.changes import Changes
-from fastchat.store.cipher import Cipher, KeyRing
-from fastchat.store.contacts import Contacts
-from fastchat.store.conversation_list import ConversationList
-from fastchat.store.event_memory import EventMemory
-from fastchat.store.event_queue import EventQueue
-from fastchat.store.event_store import EventStore
-from fastchat.store.groups import Groups
-from fastchat.store.history import History
-from fastchat.store.memberships import Memberships
 from fastchat.store.missed import Missed
 from fastchat.store.pictures import Pictures
-from fastchat.store.pool import Pool
-from fastchat.store.read_marks import ReadMarks
-from fastchat.store.relations import Relations
-from fastchat.store.removals import Removals
-from fastchat.store.rooms import Rooms
-from fastchat.store.users import Users
-from fastchat.store.writer import LANE_SETTINGS, MessageWriter
 from fastchat.telemetry.health import Health
 from fastchat.telemetry.lag import LoopLag
 from fastchat.telemetry.metrics import Metrics
@@ -79,11 +63,10 @@ from fastchat.transport.port import Listener, Refusal, bind, make_tls_context
 
 TICK = 1.0  # seconds
 CLOSE_TIME = 3.0  # seconds for the closing handshakes at the end
-OWN_LANE_FROM = 5  # connections to the database; with fewer, events share the lane of messages
 RETRY_SPREAD = 10  # seconds over which clients are asked to come back after a shutdown
 
 
-class Server:
+class Server(Stores):
     """The chat server of this process; needs a running event loop."""
 
     def __init__(
@@ -115,7 +98,14 @@ class Server:
             config.max_connections, config.max_connections_per_ip, config.ip_rate_limit, ledger
         )
         self.limits = Limits(config.message_rate_limit, config.command_rate_limit, ledger)
-        self._build_store(arguments, tables)
+        super().__init__(config, arguments, tables)
+        self.encoder = RowEncoder(self.cipher)
+        self.backend = Backend(
+            self.pool,
+            self.cipher,
+            webhook_url=config.webhook_url,
+            webhook_secret=config.webhook_secret,
+        )
         self._build_hub()
         self.dispatcher = self._build_dispatcher(tables)
         self._build_transport(tables)
@@ -149,6 +139,7 @@ class Server:
         self._background = [
             self._loop.create_task(self.watch.run()),
             self._loop.create_task(self.housekeeping.run()),
+            self._loop.create_task(self.backend.run()),
         ]
         if self.others is not None:
             await self.others.start()
@@ -170,6 +161,7 @@ class Server:
             self._use_event_writer(self._make_writer())
             self.event_writer.start()
         await self._drain_sends(deadline)
+        await self.backend.drain(max(0.0, deadline - self._loop.time()))
         await self.dispatcher.drain(max(0.0, deadline - self._loop.time()))
         await self.delivery.drain(max(0.0, deadline - self._loop.time()))
         if self.others is not None:
@@ -184,6 +176,7 @@ class Server:
         for task in self._background:
             task.cancel()
         await asyncio.gather(*self._background, return_exceptions=True)
+        await self.backend.stop()
         await self.announcer.stop()
         await self.messages.stop()
         await self.group_messages.stop()
@@ -209,75 +202,11 @@ class Server:
         for index, user_id in enumerate(self.hub.user_ids()):
             self.hub.publish((user_id,), encode_server_draining(1 + index % RETRY_SPREAD))
 
-    def _use_event_writer(self, writer: MessageWriter) -> None:
-        self.event_writer = writer
-        self.event_queue.use(writer.lanes[0])
-
-    def _make_writer(self) -> MessageWriter:
-        return MessageWriter(
-            lambda: self.pool.connect(**LANE_SETTINGS),
-            self._tables,
-            block_check_fail_open=self._config.block_check_fail_open,
-        )
-
-    def _build_store(self, arguments: Mapping[str, Any], tables: BackendTables) -> None:
-        config = self._config
-        self.pool = Pool(
-            arguments,
-            min_size=config.db_min_connections,
-            max_size=config.db_max_connections,
-            idle_timeout=config.db_idle_timeout,
-            connection_timeout=config.db_connection_timeout,
-            query_timeout=config.db_query_timeout,
-        )
-        self.writer = self._make_writer()
-        self.rooms = Rooms(self.pool, tables)
-        self.users = Users(self.pool, tables)
-        self.memberships = Memberships(self.pool)
-        self.history = History(self.pool, tables)
-        self.relations = Relations(
-            self.pool, tables, block_check_fail_open=config.block_check_fail_open
-        )
-        self.contacts = Contacts(
-            self.pool, tables, block_check_fail_open=config.block_check_fail_open
-        )
-        self.changes = Changes(
-            self.writer,
-            self.pool,
-            tables,
-            edit_window=config.edit_window,
-            block_check_fail_open=config.block_check_fail_open,
-        )
-        self.marks = ReadMarks(self.writer)
-        self.annotations = Annotations(
-            self.writer, tables, block_check_fail_open=config.block_check_fail_open
-        )
-        self.removals = Removals(self.pool)
-        self.groups = Groups(self.writer, self.pool)
-        self.conversation_list = ConversationList(self.pool, tables)
-        self.catching_up = CatchingUp(self.pool, tables)
-        keys = KeyRing(
-            config.chat_encryption_key,
-            config.chat_encryption_keys,
-            salt=config.chat_encryption_salt,
-        )
-        self.cipher = Cipher(
-            keys,
-            config.encryption_format,
-            fallback_plaintext=config.encryption_fallback_plaintext,
-        )
-        self.encoder = RowEncoder(self.cipher)
-        self.event_memory = EventMemory()
-        self.event_queue = EventQueue(self.cipher, self.event_memory)
-        self.event_store = EventStore(self.pool, self.cipher, self.event_memory)
-        has_own = config.db_max_connections >= OWN_LANE_FROM
-        self._use_event_writer(self._make_writer() if has_own else self.writer)
-
     def _build_hub(self) -> None:
         config = self._config
         routes = RoutingTable()
         self.announcer = Announcer(routes, self.contacts, config.presence_scope)
-        presence = Presence(config.offline_grace_period, self.announcer.announce)
+        presence = Presence(config.offline_grace_period, self._announce)
         directory = Directory()
         self.hub = Hub(routes, presence, directory)
         self.recent = RecentPages()
@@ -306,8 +235,10 @@ class Server:
             wake_elsewhere=self.others.relay.wake if self.others else None,
         )
         self.delivery = Delivery(self.hub, self.memberships, self.recent, self.offline)
-        if self.others is not None:
-            self.others.connect(self.delivery, self.offline)
+        others = self.others
+        if others is not None:
+            others.connect(self.delivery, self.offline)
+        self.backend.connect(self.hub, lambda: others is None or others.speaks)
         self.watch = RevocationWatch(
             self.users.fetch_revoked, self._end_session, interval=config.revocation_check_interval
         )
@@ -315,15 +246,20 @@ class Server:
     def _build_dispatcher(self, tables: BackendTables) -> Dispatcher:
         config = self._config
         encoder = self.encoder
+        self.codec = Codec(Bounds(config.max_message_length, config.max_group_members))
+        self.tokens = TokenChecker(config.jwt_secret)
         self.authentication = Authentication(
-            TokenChecker(config.jwt_secret),
+            self.tokens,
             self.users,
             self.limits,
             self.hub,
             self.watch,
             self.offline,
         )
-        neighbours = Neighbours(self.writer, self.history, self.cipher, encoder, self.answers)
+        webhooks = self.backend.webhooks
+        neighbours = Neighbours(
+            self.writer, self.history, self.cipher, encoder, self.answers, webhooks
+        )
         self.messages = Messages(
             neighbours,
             self.rooms,
@@ -380,7 +316,7 @@ class Server:
             system=System(self.contacts, self.hub),
         )
         return Dispatcher(
-            Codec(Bounds(config.max_message_length, config.max_group_members)),
+            self.codec,
             self.limits,
             self.answers,
             make_guest_routes(handlers),
@@ -413,6 +349,7 @@ class Server:
                 "removals": self.removals.clean,
                 "event_copies": self.event_memory.sweep,
                 "events": self.event_store.clean,
+                **self.backend.chores,
             }
         )
         sources = Sources(
@@ -426,6 +363,7 @@ class Server:
             conversations=self.rooms,
             event_queue=self.event_queue,
             event_store=self.event_store,
+            webhooks=self.backend.delivery,
             bus=self.others or NoBus(),
             lag=self.lag,
             caches={
@@ -445,14 +383,25 @@ class Server:
         self.metrics = Metrics(self.census, compiled=COMPILED, version=__version__)
         health = Health(self.metrics, max_connections=config.max_connections)
         pages = api.make_routes(
-            self.authentication,
-            self.conversation_list,
-            self.pictures,
-            self.users,
-            self.encoder,
+            self.authentication, self.conversation_list, self.pictures, self.users, self.encoder
         )
+        sessions: Sessions = LocalSessions(
+            self.hub, self.watch, self.users, self.pictures, self._place.worker
+        )
+        if self.others is not None:
+            sessions = self.others.ask_all(sessions)
+        service_pages = self.backend.make_routes(
+            self.tokens,
+            self.users,
+            self.codec,
+            (self.messages, self.group_messages),
+            sessions,
+            self._count_request,
+            config.system_user_id,
+        )
+        demo = page.make_routes(config.demo_secret) if config.demo_page else {}
         http = HttpServer(
-            {**monitoring.make_routes(health, self.metrics), **pages},
+            {**monitoring.make_routes(health, self.metrics), **pages, **service_pages, **demo},
             admit=self._admit_request,
             trusted_proxies=config.trusted_proxies,
             allowed_origins=config.allowed_origins,
@@ -465,6 +414,10 @@ class Server:
             allowed_origins=config.allowed_origins,
         )
 
+    def _announce(self, user: User, is_online: bool) -> None:
+        self.announcer.announce(user, is_online)
+        self.backend.presence_changed(user, is_online)
+
     def _admit_connection(
         self, remote_ip: str, headers: object, origin: str | None
     ) -> Refusal | None:
@@ -476,8 +429,11 @@ class Server:
         return None
 
     def _admit_request(self, remote_ip: str, path: str) -> int:
-        if path in monitoring.PATHS:
-            return 0
+        if path in monitoring.PATHS or path.startswith(service.PREFIX):
+            return 0  # that of the main backend counts those who are not
+        return self._count_request(remote_ip, path)
+
+    def _count_request(self, remote_ip: str, path: str) -> int:
         return self.rules.admit_request(remote_ip, time.monotonic())
 
     def _on_close(self, connection: Connection) -> None:

@@ -31,6 +31,7 @@ from fastchat.bench.tally import Tally
 from loadtests.arguments import first_user, token
 
 TIMEOUT = 15.0  # seconds for a connection or an answer
+TRIES = 5
 FAREWELL = 5.0  # seconds for what is still on its way to a user
 GROUP = 10  # users in a group
 
@@ -76,7 +77,7 @@ class ChatUser(User):
         self.answers: dict[str, AsyncResult] = {}
         self.last_message_id = ""
         self.is_leaving = False
-        self.enter()
+        self.come_in()
 
     def on_stop(self) -> None:
         if self.is_leaving:
@@ -118,9 +119,17 @@ class ChatUser(User):
     def lose_the_connection(self) -> None:
         self.leave()
         gevent.sleep(random.uniform(0.0, 1.0))
-        self.enter()
+        self.come_in()
 
-    def enter(self) -> None:
+    def come_in(self) -> None:
+        """Enter, if need be at the fifth try; each that fails is reported."""
+        for _ in range(TRIES):
+            if self.enter():
+                return
+            gevent.sleep(random.uniform(0.0, 2.0))
+        raise StopUser
+
+    def enter(self) -> bool:
         """Connect, log in, and read what was missed."""
         parts = urlsplit(self.host or "")
         address = None
@@ -134,15 +143,18 @@ class ChatUser(User):
             self.websocket.recv()  # the greeting
         except (OSError, websocket.WebSocketException) as error:
             self.report("CONNECT", "connect", began, error=error)
-            raise StopUser from None
+            self.is_leaving = True
+            return False
         self.report("CONNECT", "connect", began)
         self.websocket.settimeout(None)
         self.reader = gevent.spawn(self.read, self.websocket)
         if self.ask("log-in", type="authenticate", token=token(self.user_id)) is None:
-            raise StopUser
+            self.leave()
+            return False
         if self.user_id in present:
             self.catch_up()
         present.add(self.user_id)
+        return True
 
     def leave(self) -> None:
         # Not close(): it would read the answer, which the reader does.

@@ -8,7 +8,7 @@ was there before anybody came. The verdicts:
   ``--allow`` KB per minute;
 * no queue of the server holds more at the end of the run than in its middle, beyond its noise;
 * descriptors, listeners and threads are as before once everybody has left;
-* nothing was lost, doubled or put out of order.
+* nothing was lost, doubled, put out of order, or refused.
 
     python -m loadtests.soak [--minutes 30] [--connections 500] [--csv reports/soak.csv]
 """
@@ -20,6 +20,7 @@ import math
 import random
 import sys
 import urllib.request
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from time import monotonic
@@ -103,6 +104,7 @@ class Soak:
         self.rows: list[dict[str, float]] = []
         self.returns = 0
         self.sent = 0
+        self.refused: Counter[str] = Counter()  # by code
         self.acks: list[float] = []
 
     async def run(self) -> list[str]:
@@ -184,6 +186,7 @@ class Soak:
         figures = self.crowd.figures
         self.acks += figures.acks
         self.sent += figures.sent
+        self.refused.update(figures.refused)
         figures.clear()
 
     def judge(self, before: dict[str, float], after: dict[str, float], left: int) -> list[str]:
@@ -208,6 +211,7 @@ class Soak:
         wrong += grown(before, after)
         figures = self.crowd.tally.report() | {"not delivered": left}
         wrong += [f"{count} messages {name}" for name, count in figures.items() if count]
+        wrong += [f"{count} messages refused: {code}" for code, count in self.refused.items()]
         print(f"{self.sent:,} messages, {self.returns:,} came back; {figures}")
         return wrong
 

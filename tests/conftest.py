@@ -8,6 +8,7 @@ their own, as it is in production.
 import asyncio
 import itertools
 import os
+from contextlib import asynccontextmanager
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
@@ -89,8 +90,8 @@ async def hurry(dsn):
     await connection.close()
 
 
-@pytest.fixture
-async def database(postgres):
+@asynccontextmanager
+async def new_database(postgres):
     """Address of a fresh database with all tables, the backend's too; users 1 to 200 exist."""
     admin = await asyncpg.connect(postgres.dsn)
     try:
@@ -107,3 +108,10 @@ async def database(postgres):
         await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
     finally:
         await admin.close()
+
+
+@pytest.fixture
+async def database(postgres):
+    """The same, for one test."""
+    async with new_database(postgres) as dsn:
+        yield dsn

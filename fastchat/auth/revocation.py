@@ -112,13 +112,18 @@ class RevocationWatch:
             revoked = await self._fetch_revoked(jtis[start : start + IDS_PER_QUERY])
             if revoked:
                 # Looked at only now: a session may have ended, or changed its token, meanwhile.
-                for session in [one for one in self._watched if one.jti in revoked]:
-                    self.forget(session)
-                    self._end(session, SESSION_REVOKED)
-                    ended += 1
-                    self.revoked += 1
+                ended += self.end_tokens(revoked)
         self.checks += 1
         return ended
+
+    def end_tokens(self, jtis: Collection[str]) -> int:
+        """End the sessions that have one of these tokens, which are revoked; return how many."""
+        sessions = [one for one in self._watched if one.jti in jtis]
+        for session in sessions:
+            self.forget(session)
+            self._end(session, SESSION_REVOKED)
+        self.revoked += len(sessions)
+        return len(sessions)
 
     async def run(self) -> None:
         """Check again and again, until cancelled; a failure is counted, and the next try is due.

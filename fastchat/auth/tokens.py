@@ -15,6 +15,7 @@ from fastchat.errors import AuthFailed
 
 MAX_TOKEN_SIZE = 8192  # characters
 MAX_ID_LENGTH = 128  # code points
+SERVICE = "service"  # the role of the main backend's own tokens
 # The times are compared with the caller's clock. Who a token is for is the backend's affair, and it
 # may number users and tokens, where PyJWT insists on strings.
 OPTIONS: Options = {
@@ -56,21 +57,47 @@ class TokenChecker:
             AuthFailed: ``details`` tells expired from not yet valid and from malformed; nothing of
                 the token is in it.
         """
+        return _read(self._decode(token), time.time() if now is None else now)
+
+    def check_service(self, token: object, now: float | None = None) -> str | None:
+        """Return the ``jti``, if there is one, of a valid token of the main backend itself.
+
+        It has ``role: "service"``, and need not name a user. See ``check``.
+
+        Raises:
+            AuthFailed: it is not valid, or it is a user's.
+        """
+        claims = self._decode(token)
+        jti = _read_times(claims, time.time() if now is None else now)[1]
+        if claims.get("role") != SERVICE:
+            raise AuthFailed(f"The token has not the role '{SERVICE}'.")
+        return jti
+
+    def _decode(self, token: object) -> dict[str, Any]:
         if not isinstance(token, str) or not token:
             raise AuthFailed("The token is missing or not a string.")
         if len(token) > MAX_TOKEN_SIZE or not token.isascii():
             raise AuthFailed("The token is malformed.")
         try:
-            claims = self._jwt.decode(token, self._secret, algorithms=["HS256"])
+            claims: dict[str, Any] = self._jwt.decode(token, self._secret, algorithms=["HS256"])
         except jwt.InvalidSignatureError:
             raise AuthFailed("The signature of the token is invalid.") from None
         except (jwt.PyJWTError, ValueError, RecursionError):
             # PyJWT quotes parts of the token in its messages.
             raise AuthFailed("The token is malformed.") from None
-        return _read(claims, time.time() if now is None else now)
+        return claims
 
 
 def _read(claims: dict[str, Any], now: float) -> TokenClaims:
+    expires_at, jti = _read_times(claims, now)
+    user_id = _identifier(claims.get("sub"))
+    if user_id is None:
+        raise AuthFailed("The token names no user.")
+    return TokenClaims(user_id, jti, expires_at)
+
+
+def _read_times(claims: dict[str, Any], now: float) -> tuple[float, str | None]:
+    """Return the expiry and the id of a token that is valid now."""
     expires_at = _moment(claims, "exp")
     if expires_at is None:
         raise AuthFailed("The token has no expiry.")
@@ -79,15 +106,12 @@ def _read(claims: dict[str, Any], now: float) -> TokenClaims:
     not_before = _moment(claims, "nbf")
     if not_before is not None and not_before > now:
         raise AuthFailed("The token is not valid yet.")
-    user_id = _identifier(claims.get("sub"))
-    if user_id is None:
-        raise AuthFailed("The token names no user.")
     jti = claims.get("jti")
     if jti is not None:
         jti = _identifier(jti, MAX_TOKEN_SIZE)
         if jti is None:
             raise AuthFailed("The token is malformed.")
-    return TokenClaims(user_id, jti, expires_at)
+    return expires_at, jti
 
 
 def _moment(claims: dict[str, Any], name: str) -> float | None:
@@ -114,19 +138,20 @@ def _identifier(value: object, max_length: int = MAX_ID_LENGTH) -> str | None:
 
 def make_token(
     secret: bytes,
-    user_id: str,
+    user_id: str | None,
     expires_in: float,
     *,
     jti: str | None = None,
+    role: str | None = None,
     now: float | None = None,
 ) -> str:
-    """Sign a token for a user, valid for ``expires_in`` seconds."""
+    """Sign a token for a user, or with a role for somebody else, valid for some seconds."""
     issued_at = time.time() if now is None else now
-    claims: dict[str, Any] = {
-        "sub": user_id,
-        "iat": int(issued_at),
-        "exp": int(issued_at + expires_in),
-    }
+    claims: dict[str, Any] = {"iat": int(issued_at), "exp": int(issued_at + expires_in)}
+    if user_id is not None:
+        claims["sub"] = user_id
     if jti is not None:
         claims["jti"] = jti
+    if role is not None:
+        claims["role"] = role
     return jwt.encode(claims, secret, algorithm="HS256")

@@ -15,7 +15,7 @@ from time import monotonic
 import msgspec
 
 from fastchat.bench.addresses import address_of
-from fastchat.bench.peer import Peer, Seen, SeenMessage, decode_message
+from fastchat.bench.peer import Peer, PeerError, Seen, SeenMessage, decode_message
 from fastchat.bench.tally import Tally
 
 AT_ONCE = 100  # log-ins under way at the same time
@@ -96,9 +96,12 @@ class Crowd:
                 await self._enter(number)
             progress(next(done))
 
-        async with asyncio.TaskGroup() as group:
-            for number in range(len(self.peers)):
-                group.create_task(one(number))
+        try:
+            async with asyncio.TaskGroup() as group:
+                for number in range(len(self.peers)):
+                    group.create_task(one(number))
+        except ExceptionGroup as several:
+            raise several.exceptions[0] from None
         self._pair()
         self._pinging = asyncio.create_task(self._ping())
 
@@ -139,9 +142,11 @@ class Crowd:
         other = self._other[id(peer)].user_id
         has_more = True
         while has_more:
-            page = await peer.ask(
+            page = await peer.insist(
                 type="get_private_messages", recipientId=other, after=seq, limit=200
             )
+            if page["type"] == "error":
+                raise PeerError(f"no history: {page['details']}")
             for message in page["messages"]:
                 seen = decode_message(msgspec.json.encode(message))
                 self.tally.note_missed(peer.user_id, seen)
@@ -210,7 +215,7 @@ class Crowd:
             self._other[id(second)] = first
 
     def _send(self, peer: Peer, due: float) -> None:
-        if not peer.is_open:
+        if not peer.is_open or not peer.has_session:
             return
         name = f"{self._prefix}{next(self._numbers)}"
         self._unacknowledged[name] = due, peer

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from time import monotonic
 
@@ -114,7 +114,7 @@ async def measure_running(
 
 
 @contextlib.asynccontextmanager
-async def crowd(server: PrivateServer, users: list[str], first: int = 0):  # type: ignore[no-untyped-def]
+async def crowd(server: PrivateServer, users: list[str], first: int = 0) -> AsyncIterator[Crowd]:
     """Let users enter, and leave at the end."""
     found = Crowd(server.url, server.token, users, first_address=first)
     try:

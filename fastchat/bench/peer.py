@@ -72,6 +72,7 @@ class Peer(WSListener):
         self.close_code = 0  # 0: open
         self.close_reason = ""
         self.pings = 0  # of the server
+        self.has_session = False
         self.connected_in = 0.0  # seconds
         self.authenticated_in = 0.0  # seconds
         self._answers_pings = True
@@ -131,10 +132,11 @@ class Peer(WSListener):
             PeerError: the server refuses, or ends the connection.
         """
         began = monotonic()
-        answer = await self.ask(type="authenticate", token=token)
+        answer = await self.insist(type="authenticate", token=token)
         if answer["type"] != "connected":
             raise PeerError(f"user {self.user_id} cannot log in: {answer['details']}")
         self.authenticated_in = monotonic() - began
+        self.has_session = True
 
     def send(self, **command: object) -> None:
         """Send a command, named as on the wire."""
@@ -164,6 +166,15 @@ class Peer(WSListener):
             raise PeerError(f"no answer to {command.get('type')}") from None
         finally:
             self._asked.pop(request_id, None)
+
+    async def insist(self, **command: object) -> dict[str, Any]:
+        """Ask until the answer is another one than to try again later; see ``ask``."""
+        end = monotonic() + TIMEOUT
+        while True:
+            answer = await self.ask(**command)
+            if answer.get("code") != "SERVICE_UNAVAILABLE" or monotonic() > end:
+                return answer
+            await asyncio.sleep(float(answer.get("retryAfter", 1)))
 
     def ping(self) -> None:
         """Send a WebSocket ping, so that the server does not take the user for gone."""

@@ -137,6 +137,26 @@ class Addresses(Message, tag=15):
     counts: list[tuple[str, int, int]]
 
 
+class Question(Message, tag=20):
+    """What the main backend asks of the sessions there; ``Reply`` with the ticket is the answer.
+
+    ``kind`` is a method of ``interfaces.Sessions``, ``subject`` the user or the token it is about.
+    """
+
+    ticket: int
+    kind: str
+    subject: str
+    client_id: str | None = None
+
+
+class Reply(Message, tag=21):
+    """How many sessions were ended, or the connections of a user as ``ConnectionInfo`` has them."""
+
+    ticket: int
+    closed: int
+    connections: list[tuple[str, str, int, float, float]]
+
+
 AnyMessage: TypeAlias = (
     Joined
     | Left
@@ -153,6 +173,8 @@ AnyMessage: TypeAlias = (
     | Counted
     | Windows
     | Addresses
+    | Question
+    | Reply
 )
 
 

@@ -56,8 +56,6 @@ def run(args: argparse.Namespace) -> int:
         result = _measure(args, config, progress)
     except (PeerError, PrivateServerError) as error:
         raise BenchError(str(error)) from None
-    except ExceptionGroup as group:
-        raise BenchError(str(group.exceptions[0])) from None
     print("\n".join(table(result, config)))
     return 1 if result.lost else 0
 

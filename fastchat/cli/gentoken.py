@@ -3,11 +3,12 @@
 import argparse
 import os
 
-from fastchat.auth.tokens import make_token
+from fastchat.auth.tokens import SERVICE, make_token
 from fastchat.cli.secret import jwt_secret
 
 
 def run(args: argparse.Namespace) -> int:
     """Print one token and nothing else, so that a script can use it."""
-    print(make_token(jwt_secret(os.environ), args.user, args.expires))
+    role = SERVICE if args.service else None
+    print(make_token(jwt_secret(os.environ), args.user, args.expires, role=role))
     return 0

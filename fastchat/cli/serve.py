@@ -15,6 +15,7 @@ from fastchat.telemetry import logs
 
 TOKEN_LIFETIME = 24 * 3600.0  # seconds
 DATA_DIR = "FASTCHAT_DATA_DIR"
+PAGE = "/demo"
 
 log = logging.getLogger("fastchat")
 
@@ -34,7 +35,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def banner(config: Config, url: str, environ: Mapping[str, str]) -> str:
-    """Write what a newcomer needs: the URL, two tokens, and the commands to chat.
+    """Write what a newcomer needs: the URL, the page, two tokens, and the commands to chat.
 
     The demo users exist in the embedded database only; with another one the way to a token is
     named instead.
@@ -44,11 +45,15 @@ def banner(config: Config, url: str, environ: Mapping[str, str]) -> str:
         url: Where the server listens.
         environ: What the settings were read from; the commands must find the same secret.
     """
+    from fastchat.auth.demo import demo_key
     from fastchat.auth.tokens import make_token
 
     health = "http" + url.removeprefix("ws") + "/health"
     lines = ["", f"fastchat, development mode: {url}   health: {health}", ""]
     program = _program()
+    if config.demo_page:
+        key = f"#{demo_key(config.demo_secret)}" if config.demo_secret else ""
+        lines += [f"Chat in the browser: http{url.removeprefix('ws')}{PAGE}{key}", ""]
     if not config.uses_embedded_database:
         return "\n".join([*lines, f"A token for a user: {program} gentoken --user ID", ""])
     first, second = list(DEMO_USERS)[:2]

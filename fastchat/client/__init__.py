@@ -21,6 +21,7 @@ from fastchat.client.errors import (
     TokenUnavailable,
 )
 from fastchat.client.pauses import full_jitter
+from fastchat.client.positions import SavedPositions
 from fastchat.client.sending import TRY_AGAIN
 from fastchat.client.signals import (
     CaughtUp,
@@ -45,6 +46,7 @@ __all__ = [
     "MessageTooBig",
     "OutboxFull",
     "Resync",
+    "SavedPositions",
     "SendDelayed",
     "State",
     "StateChanged",

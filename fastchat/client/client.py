@@ -20,6 +20,7 @@ from fastchat.client.errors import (
     ClientClosed,
     CommandFailed,
     ConnectionLost,
+    TokenTrouble,
     TokenUnavailable,
 )
 from fastchat.client.exchange import Exchange, encode
@@ -28,6 +29,7 @@ from fastchat.client.listening import Listeners, Stream
 from fastchat.client.news import News
 from fastchat.client.outbox import MOST_WAITING, Outbox
 from fastchat.client.pauses import ABNORMAL, Ending, full_jitter, is_final, pause
+from fastchat.client.positions import SavedPositions
 from fastchat.client.sending import TRY_AGAIN, Sending
 from fastchat.client.signals import State, StateChanged
 from fastchat.client.tokens import FOREVER, Tokens, TokenSource
@@ -50,6 +52,7 @@ from fastchat.protocol.system_types import (
 
 ANSWER_TIMEOUT = 15.0  # seconds; the server answers within 5
 PATIENCE = 30.0  # seconds that a command waits for a connection
+GAP_PATIENCE = 1.0  # seconds that a missing change may be late
 STABLE = 30.0  # seconds online after which the next back-off begins anew
 TOKEN_RETRY = 10.0  # seconds between tries to replace a token that is about to end
 LONGEST_SLEEP = 86400.0  # seconds
@@ -70,6 +73,7 @@ class Client(Commands):
         get_token: TokenSource,
         *,
         delay: Callable[[int], float] = full_jitter,
+        positions: SavedPositions | None = None,
         most_waiting: int = MOST_WAITING,
         patience: float = PATIENCE,
         answer_timeout: float = ANSWER_TIMEOUT,
@@ -85,6 +89,8 @@ class Client(Commands):
                 is none, shortly before the token ends, and when the server refused it, one
                 question at a time. It may raise ``TokenUnavailable`` to end the client.
             delay: Seconds before the nth try to connect again, counted from 0.
+            positions: What ``positions`` of an earlier client was; what came since is told first.
+                Without it the client begins with what comes from now on.
             most_waiting: Messages in the outbox; more are refused with ``OutboxFull``.
             patience: Seconds that a command which does not send waits for a connection.
             answer_timeout: Seconds without an answer after which the connection counts as dead.
@@ -111,7 +117,7 @@ class Client(Commands):
         self._decoder = Decoder()
         self._exchange = Exchange(answer_timeout)
         self._sending = Sending(Outbox(most_waiting), self._exchange, self._listeners.emit)
-        self._news = News(self._listeners.emit, self._sending.take_own)
+        self._news = News(self._listeners.emit, self._sending.take_own, positions)
         self._is_online = asyncio.Event()  # or closed, so that nobody waits for ever
         self._is_closed = asyncio.Event()
         self._closed_because = ""
@@ -152,7 +158,7 @@ class Client(Commands):
         """
         while not self._is_online.is_set():
             await self._is_online.wait()
-        if self.state is State.CLOSED:
+        if self._is_closed.is_set():
             raise ClientClosed(self._closed_because)
 
     async def closed(self) -> str:
@@ -163,6 +169,11 @@ class Client(Commands):
     async def drained(self) -> None:
         """Wait until the outbox is empty."""
         await self._sending.outbox.drained()
+
+    @property
+    def positions(self) -> SavedPositions:
+        """How far each conversation is known; to be saved as JSON for the next client."""
+        return self._news.positions.save()
 
     @property
     def waiting(self) -> int:
@@ -202,7 +213,7 @@ class Client(Commands):
             OutboxFull: too many wait already.
             ClientClosed: nothing will be sent any more.
         """
-        if self.state is State.CLOSED:
+        if self._is_closed.is_set():
             raise ClientClosed(self._closed_because)
         return cast(asyncio.Future[R], self._sending.post(command, room, kind))
 
@@ -216,13 +227,12 @@ class Client(Commands):
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()
         attempt = 0
-        reason = "closed"
+        reason, state = "closed", State.IDLE
         try:
             while True:
                 ending = await self._visit()
                 if is_final(ending):
-                    reason = ending.reason or f"the server closed with {ending.code}"
-                    return
+                    raise ClientClosed(ending.reason or f"the server closed with {ending.code}")
                 if self._online_at is not None and loop.time() - self._online_at >= STABLE:
                     attempt = 0
                 seconds = pause(ending, attempt, self._delay)
@@ -230,12 +240,12 @@ class Client(Commands):
                 await asyncio.sleep(seconds)
                 attempt += 1
         except ClientClosed as error:
-            reason = str(error)
+            reason, state = str(error), State.STOPPED
         except Exception as error:
-            reason = f"a mistake in the client: {type(error).__name__}"
+            reason, state = f"a mistake in the client: {type(error).__name__}", State.STOPPED
             raise
         finally:
-            self._finish(reason)
+            self._finish(reason, state)
 
     async def _visit(self) -> Ending:
         """Live through one connection, and return how it ended.
@@ -249,42 +259,43 @@ class Client(Commands):
             await self._tokens.get()
         except TokenUnavailable as error:
             raise ClientClosed(str(error)) from None
-        except Exception as error:
-            # Whoever gives tokens has troubles of his own; what he says may hold secrets.
-            return Ending(ABNORMAL, f"no token: {type(error).__name__}")
+        except TokenTrouble as error:
+            return _explain_failure(error)
         try:
             self._link = link = await self._open()
         except CannotConnect as error:
             return error.ending
         except ValueError as error:
             raise ClientClosed(str(error)) from None
-        keeper = None
+        beside: list[asyncio.Task[None]] = []
+        failure: Ending | None = None
         try:
             await self._log_in(link)
+            self._enter(State.CATCHING_UP)
             await self._catch_up(link)
-            keeper = asyncio.create_task(self._keep_token(link))
+            beside.append(asyncio.create_task(self._keep_token(link)))
+            beside.append(asyncio.create_task(self._fill_gaps(link)))
             self._online_at = asyncio.get_running_loop().time()
             self._enter(State.ONLINE)
             self._sending.begin(link)
         except ConnectionLost:
             pass
-        except CommandFailed as error:
-            if error.code not in TRY_AGAIN:
-                link.close()
-                raise ClientClosed(error.details) from None
+        except (CommandFailed, TokenTrouble) as error:
             link.close()
-            return Ending(ABNORMAL, error.details, retry_after=error.retry_after or 0.0)
-        except TokenUnavailable as error:
+            failure = _explain_failure(error)
+        except BaseException as error:
             link.close()
-            raise ClientClosed(str(error)) from None
+            if isinstance(error, TokenUnavailable):
+                raise ClientClosed(str(error)) from None
+            raise
         finally:
             try:
                 ending = await self._leave(link)
             finally:
-                if keeper is not None:
-                    keeper.cancel()
-                    await asyncio.wait([keeper])
-        return self._explain(ending)
+                for task in beside:
+                    task.cancel()
+                await asyncio.gather(*beside, return_exceptions=True)
+        return failure or self._explain(ending)
 
     async def _open(self) -> Link:
         self._welcome = asyncio.get_running_loop().create_future()
@@ -312,7 +323,6 @@ class Client(Commands):
             self._link = None
 
     async def _log_in(self, link: Link) -> None:
-        self._enter(State.AUTHENTICATING)
         assert self._welcome is not None
         deadline = self._exchange.watch(link)
         try:
@@ -339,7 +349,6 @@ class Client(Commands):
 
     async def _catch_up(self, link: Link) -> None:
         """Read what was missed; the first time only where everything stands."""
-        self._enter(State.SYNCING)
         positions = self._news.positions
         is_first = positions.state is None
         request = Sync(
@@ -364,6 +373,23 @@ class Client(Commands):
             self._news.tell_first()
         else:
             self._news.release()
+        self._news.settle()
+
+    async def _fill_gaps(self, link: Link) -> None:
+        """Catch up on the live connection, too, when something is missing before what came."""
+        while True:
+            await self._news.gap.wait()
+            # Most often it is on its way.
+            await asyncio.sleep(GAP_PATIENCE)
+            if not self._news.positions.has_gaps:
+                self._news.gap.clear()
+                continue
+            try:
+                await self._catch_up(link)
+            except ConnectionLost:
+                return
+            except CommandFailed as error:
+                await asyncio.sleep(error.retry_after or GAP_PATIENCE)
 
     async def _keep_token(self, link: Link) -> None:
         """Replace the token shortly before its end, so that the session goes on."""
@@ -379,8 +405,8 @@ class Client(Commands):
                 await self._exchange.ask(link, Authenticate(token=token), TokenRefreshed)
             except (TokenUnavailable, ConnectionLost):
                 return
-            except Exception:
-                # Its source is in trouble, or the server does not like it: the old one still holds.
+            except (TokenTrouble, CommandFailed):
+                # The old one still holds.
                 await asyncio.sleep(TOKEN_RETRY)
                 continue
             if self._tokens.replace_at <= before:
@@ -398,15 +424,15 @@ class Client(Commands):
             return ending._replace(retry_after=float(self._draining.retry_after), is_drained=True)
         return ending
 
-    def _finish(self, reason: str) -> None:
-        if self.state is State.CLOSED:
+    def _finish(self, reason: str, state: State = State.IDLE) -> None:
+        if self._is_closed.is_set():
             return
         self._closed_because = reason
         self._tokens.close()
         self._sending.close(ClientClosed(reason))
-        self._enter(State.CLOSED, reason)
-        self._is_online.set()
+        self._enter(state, reason)
         self._is_closed.set()
+        self._is_online.set()
         self._listeners.end()
 
     def _enter(
@@ -452,3 +478,16 @@ class Client(Commands):
             if isinstance(event, ServerDraining):
                 self._draining = event
             self._news.take(event)
+
+
+def _explain_failure(error: CommandFailed | TokenTrouble) -> Ending:
+    """Say how a visit ends that came to nothing.
+
+    Raises:
+        ClientClosed: the next one would end the same way.
+    """
+    if isinstance(error, TokenTrouble):
+        return Ending(ABNORMAL, str(error))
+    if error.code not in TRY_AGAIN:
+        raise ClientClosed(error.details) from None
+    return Ending(ABNORMAL, error.details, retry_after=error.retry_after or 0.0)

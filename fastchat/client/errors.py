@@ -35,6 +35,10 @@ class TokenUnavailable(ClientError):
     """For those who give tokens to raise: there will be none, do not ask again."""
 
 
+class TokenTrouble(ClientError):
+    """Whoever gives tokens has failed in another way; he is asked again later."""
+
+
 class CommandFailed(ClientError):
     """The server refused a command.
 

@@ -50,6 +50,7 @@ class Link(WSListener):
         self._transport: WSTransport | None = None
         self._pieces: list[bytes] = []
         self._fault = ""
+        self._is_abandoned = False  # nobody waits for it any more
         self._close: tuple[int, str] | None = None
         self._ended = asyncio.get_running_loop().create_future()
 
@@ -92,11 +93,16 @@ class Link(WSListener):
             reason = f"the handshake was refused with HTTP {status}" if status else str(error)
             raise CannotConnect(Ending(ABNORMAL, reason, status=status)) from None
         except TimeoutError:
+            link._is_abandoned = True
             raise CannotConnect(Ending(ABNORMAL, "no connection in time")) from None
         except WSInvalidURL:
             raise ValueError(f"{url!r}: expected a ws:// or wss:// URL") from None
         except (OSError, WSError) as error:
             raise CannotConnect(Ending(ABNORMAL, _reason(error))) from None
+        except asyncio.CancelledError:
+            # picows goes on shaking hands.
+            link._is_abandoned = True
+            raise
         # picows takes a connection that was cut during the handshake for one that exists.
         if link._transport is None:
             raise CannotConnect(Ending(ABNORMAL, "the connection was cut during the handshake"))
@@ -137,6 +143,8 @@ class Link(WSListener):
     def on_ws_connected(self, transport: WSTransport) -> None:
         """Keep what is written to."""
         self._transport = transport
+        if self._is_abandoned:
+            transport.disconnect(graceful=False)
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
         """Take a message, or the close frame."""

@@ -3,11 +3,12 @@
 Live events that come while it is still being read what was missed wait until that was told.
 """
 
+import asyncio
 from collections.abc import Callable
 
 from msgspec import UNSET
 
-from fastchat.client.positions import Positions
+from fastchat.client.positions import Positions, SavedPositions
 from fastchat.client.signals import CaughtUp, LeftGroup, Resync
 from fastchat.protocol.group_types import NewGroupMessage
 from fastchat.protocol.message_types import Message, NewPrivateMessage
@@ -17,11 +18,17 @@ from fastchat.protocol.sync_types import ConversationNews, SyncResult
 class News:
     """Between the connection and those who listen."""
 
-    def __init__(self, emit: Callable[[object], None], is_own: Callable[[Message], bool]) -> None:
+    def __init__(
+        self,
+        emit: Callable[[object], None],
+        is_own: Callable[[Message], bool],
+        saved: SavedPositions | None = None,
+    ) -> None:
         """Take who is told, and what takes a message that was sent by this very client."""
         self._emit = emit
         self._is_own = is_own
-        self.positions = Positions()
+        self.positions = Positions(saved)
+        self.gap = asyncio.Event()  # something is missing before what came
         self._held: list[object] | None = None
 
     def hold(self) -> None:
@@ -48,11 +55,16 @@ class News:
         rev = getattr(event, "rev", UNSET)
         if rev is UNSET:
             return True
-        return self.positions.note_change(getattr(event, "conversation_id", ""), rev)
+        conversation_id = getattr(event, "conversation_id", "")
+        is_new = self.positions.note_change(conversation_id, rev)
+        self._look_for_gap(conversation_id)
+        return is_new
 
     def note_message(self, message: Message) -> bool:
         """Move the position of a message's conversation; false when it was told before."""
-        return self.positions.note_message(message.conversation_id, message.seq, message.rev)
+        is_new = self.positions.note_message(message.conversation_id, message.seq, message.rev)
+        self._look_for_gap(message.conversation_id)
+        return is_new
 
     def begin(self, result: SyncResult) -> None:
         """Take a part of the very first sync: where everything stands before anything is told."""
@@ -73,6 +85,18 @@ class News:
         for group_id in result.left:
             self.positions.forget(group_id)
             self._emit(LeftGroup(group_id))
+
+    def settle(self) -> None:
+        """Take note that a sync has told all; there may be gaps from what came after it."""
+        self.positions.settle()
+        self.gap.clear()
+        if self.positions.has_gaps:
+            self.gap.set()
+
+    def _look_for_gap(self, conversation_id: str) -> None:
+        position = self.positions.of(conversation_id)
+        if position.seq.ahead or position.rev.ahead:
+            self.gap.set()
 
     def _note_message(self, message: Message) -> bool:
         is_new = self.note_message(message)

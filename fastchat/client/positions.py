@@ -5,7 +5,9 @@ is up to where nothing is missing; what came ahead of a gap is remembered, so th
 twice.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import TypedDict
 
 from fastchat.protocol import commands
 from fastchat.protocol.command import MOST_NAMED
@@ -14,12 +16,20 @@ from fastchat.protocol.sync_types import ConversationNews
 MOST_AHEAD = 1000  # numbers beyond a gap; more are forgotten, and told again if it comes to that
 
 
+class SavedPositions(TypedDict):
+    """What to keep, as JSON, so that a later client goes on where this one has stopped."""
+
+    conversations: dict[str, dict[str, int]]  # {"seq": …, "rev": …} by conversation id
+    state: str | None
+
+
 @dataclass(slots=True)
 class Mark:
     """Which of the numbers 1, 2, 3 … came: all up to ``whole``, and some ahead."""
 
     whole: int = 0
     ahead: set[int] = field(default_factory=set)
+    stuck_at: int = -1  # where something was still missing after a sync
 
     def note(self, number: int) -> bool:
         """Take a number; tell whether it is new."""
@@ -36,6 +46,14 @@ class Mark:
             self.whole = number
             self.ahead = {other for other in self.ahead if other > number}
             self._close_gap()
+
+    def settle(self) -> None:
+        """A sync has told all; what is missing twice is no gap, but nothing for this user."""
+        if not self.ahead:
+            return
+        if self.stuck_at == self.whole:
+            self.reach(max(self.ahead))
+        self.stuck_at = self.whole
 
     def _close_gap(self) -> None:
         while self.whole + 1 in self.ahead:
@@ -54,10 +72,32 @@ class Position:
 class Positions:
     """All conversations, those that moved last at the end; and the state of the last sync."""
 
-    def __init__(self) -> None:
-        """Know nothing."""
+    def __init__(self, saved: SavedPositions | None = None) -> None:
+        """Know nothing, or what an earlier client has known."""
         self._known: dict[str, Position] = {}
         self.state: str | None = None
+        if saved is not None:
+            self.state = saved["state"]
+            for conversation_id, known in saved["conversations"].items():
+                self._known[conversation_id] = Position(Mark(known["seq"]), Mark(known["rev"]))
+
+    @property
+    def has_gaps(self) -> bool:
+        """Whether something is missing before what came."""
+        return any(mark.ahead for mark in self._marks())
+
+    def settle(self) -> None:
+        """Take note that a sync has told all."""
+        for mark in self._marks():
+            mark.settle()
+
+    def save(self) -> SavedPositions:
+        """Return what to keep."""
+        conversations = {
+            conversation_id: {"seq": position.seq, "rev": position.rev}
+            for conversation_id, position in self.named().items()
+        }
+        return {"conversations": conversations, "state": self.state}
 
     def of(self, conversation_id: str) -> Position:
         """Return how far a conversation is known; it has moved."""
@@ -88,8 +128,13 @@ class Positions:
 
     def named(self) -> dict[str, commands.Position]:
         """Return what a sync names: those that moved last, as many as it may name."""
-        latest = list(self._known.items())[-MOST_NAMED:]
+        known = [one for one in self._known.items() if one[1].rev.whole]
         return {
-            conversation_id: commands.Position(seq=known.seq.whole, rev=known.rev.whole)
-            for conversation_id, known in latest
+            conversation_id: commands.Position(seq=position.seq.whole, rev=position.rev.whole)
+            for conversation_id, position in known[-MOST_NAMED:]
         }
+
+    def _marks(self) -> Iterator[Mark]:
+        for position in self._known.values():
+            yield position.seq
+            yield position.rev

@@ -10,13 +10,12 @@ from fastchat.protocol.sync_types import ConversationNews
 class State(StrEnum):
     """Where a client is; see the figure in docs/clients.md."""
 
-    IDLE = "idle"  # not started
-    CONNECTING = "connecting"
-    AUTHENTICATING = "authenticating"
-    SYNCING = "syncing"  # logged in, and reading what was missed
+    IDLE = "idle"  # not started, or closed by its user
+    CONNECTING = "connecting"  # fetches a token, connects, logs in
+    CATCHING_UP = "catching-up"  # logged in, and reading what was missed
     ONLINE = "online"
     WAITING = "waiting"  # for the next try
-    CLOSED = "closed"  # for good
+    STOPPED = "stopped"  # for good: the same again would fail again
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ import json
 import time
 from collections.abc import Awaitable, Callable
 
-from fastchat.client.errors import TokenUnavailable
+from fastchat.client.errors import TokenTrouble, TokenUnavailable
 
 TokenSource = Callable[[], str | Awaitable[str]]
 
@@ -32,6 +32,7 @@ class Tokens:
 
         Raises:
             TokenUnavailable: the source says so, or gave the one that was refused.
+            TokenTrouble: the source failed.
         """
         is_good = asyncio.get_running_loop().time() < self.replace_at
         return self._token if self._token is not None and is_good else await self.refresh()
@@ -63,8 +64,14 @@ class Tokens:
             flight.exception()  # whoever waited has it; perhaps nobody does any more
 
     async def _fetch(self) -> str:
-        found = self._source()
-        token = await found if inspect.isawaitable(found) else found
+        try:
+            found = self._source()
+            token = await found if inspect.isawaitable(found) else found
+        except TokenUnavailable:
+            raise
+        except Exception as error:
+            # What he says may hold secrets.
+            raise TokenTrouble(f"no token: {type(error).__name__}") from error
         if token == self._refused:
             raise TokenUnavailable("the token was refused, and there is no other one")
         left = max(0.0, _seconds_left(token))

@@ -49,6 +49,7 @@ class Config:
     shutdown_timeout: float
     trusted_proxies: tuple[Network, ...]
     allowed_origins: tuple[str, ...]  # lower case; empty: any
+    demo_page: bool
     message_rate_limit: int
     command_rate_limit: int
     ip_rate_limit: int
@@ -81,6 +82,9 @@ class Config:
     chat_encryption_salt: str = field(repr=False)
     encryption_format: str
     encryption_fallback_plaintext: bool
+    webhook_url: str = field(repr=False)  # empty: no webhooks
+    webhook_secret: bytes = field(repr=False)  # decoded
+    system_user_id: str
     tls_key: str
     tls_cert: str
     tls_ca: str
@@ -93,6 +97,11 @@ class Config:
     def is_development(self) -> bool:
         """Whether generated secrets and demo users are in use."""
         return self.node_env == "development"
+
+    @property
+    def demo_secret(self) -> bytes | None:
+        """What signs tokens of the demo users; None where there are no such users."""
+        return self.jwt_secret if self.is_development and self.uses_embedded_database else None
 
     @property
     def uses_embedded_database(self) -> bool:
@@ -135,6 +144,8 @@ def load(environ: Mapping[str, str]) -> Config:
     values["redis_url"] = next(filter(None, urls), "")
     if not values["log_format"]:
         values["log_format"] = "text" if values["node_env"] == "development" else "json"
+    if values["demo_page"] == "":
+        values["demo_page"] = values["node_env"] == "development"
     problems += _contradictions(values, given_names, wrong)
     if values["node_env"] == "production":
         problems += _missing_in_production(values, wrong)
@@ -178,7 +189,12 @@ def _contradictions(values: dict[str, Any], given: set[str], wrong: set[str]) ->
         problems.append(f"{unset}: not set, expected both TLS_KEY and TLS_CERT, or none")
     if "TLS_CA" in given and not {"TLS_KEY", "TLS_CERT"} & given:
         problems.append("TLS_CA: set, expected TLS_KEY and TLS_CERT beside it")
+    if ("WEBHOOK_URL" in given) != ("WEBHOOK_SECRET" in given):
+        unset = "WEBHOOK_SECRET" if "WEBHOOK_URL" in given else "WEBHOOK_URL"
+        problems.append(f"{unset}: not set, expected both WEBHOOK_URL and WEBHOOK_SECRET, or none")
     secret = values["jwt_secret"]
+    if secret and values["webhook_secret"] == secret:
+        problems.append("WEBHOOK_SECRET: equals JWT_SECRET, expected a key of its own")
     named = (("CHAT_ENCRYPTION_KEY", values["chat_encryption_key"]),)
     for name, key in named + values["chat_encryption_keys"]:
         label = name if name == "CHAT_ENCRYPTION_KEY" else f"CHAT_ENCRYPTION_KEYS, key {name!r}"
@@ -219,6 +235,8 @@ def _warnings(values: dict[str, Any], given: set[str]) -> list[str]:
         warnings.append("DATABASE_URL: used; DB_HOST, DB_PORT, DB_NAME, DB_USER, DB_PASS are not")
     if values["node_env"] == "production" and not values["allowed_origins"]:
         warnings.append("ALLOWED_ORIGINS: not set, so pages of any origin may connect")
+    if values["node_env"] == "production" and values["webhook_url"].startswith("http:"):
+        warnings.append("WEBHOOK_URL: http, so messages in webhooks can be read on the way")
     if values["encryption_fallback_plaintext"]:
         warnings.append(
             "ENCRYPTION_FALLBACK_PLAINTEXT: on; a message whose encryption fails is stored readable"

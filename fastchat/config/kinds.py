@@ -130,6 +130,18 @@ def parse_jwt_secret(value: str) -> bytes:
     return secret
 
 
+def _webhook_secret(value: str) -> bytes:
+    """Decode the key of the signatures; the prefix is how other programs write such keys."""
+    return parse_jwt_secret(value.strip().removeprefix("whsec_"))
+
+
+def _webhook_url(value: str) -> str:
+    parts = urlsplit(value.strip())
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.fragment:
+        raise ValueError("http://HOST/PATH or https://HOST/PATH")
+    return value.strip()
+
+
 def _key_ring(value: str) -> tuple[tuple[str, str], ...]:
     keys: dict[str, str] = {}
     for part in _parts(value):
@@ -164,4 +176,6 @@ DATABASE_URL = Kind("URL", _database_url)
 REDIS_URL = Kind("URL", _redis_url)
 JWT_SECRET = Kind("base64", parse_jwt_secret, b"")
 KEY_RING = Kind("`id:key,…`", _key_ring, ())
+WEBHOOK_URL = Kind("URL", _webhook_url)
+WEBHOOK_SECRET = Kind("base64", _webhook_secret, b"")
 PICTURE_URL = Kind("URL", _picture_url)

@@ -15,6 +15,8 @@ from fastchat.config.kinds import (
     READABLE_FILE,
     REDIS_URL,
     SECRET_TEXT,
+    WEBHOOK_SECRET,
+    WEBHOOK_URL,
     Kind,
     choice,
     milliseconds,
@@ -97,6 +99,13 @@ _SERVER = (
         ORIGINS,
         "comma-separated origins of browsers that may connect",
         default_note="any",
+    ),
+    Setting(
+        "DEMO_PAGE",
+        None,
+        BOOLEAN,
+        "serve the demo page at `/demo`",
+        default_note="`true` in development, else `false`",
     ),
 )
 _LIMITS = (
@@ -248,6 +257,29 @@ _SECURITY = (
         "store a message in plaintext when its encryption fails; off, it is refused",
     ),
 )
+_BACKEND = (
+    Setting(
+        "WEBHOOK_URL",
+        None,
+        WEBHOOK_URL,
+        "where the main backend hears of messages for users who are away, and of who comes and"
+        " goes; not set: it is told nothing",
+        secret=True,
+    ),
+    Setting(
+        "WEBHOOK_SECRET",
+        None,
+        WEBHOOK_SECRET,
+        "key of the signatures, at least 32 bytes; required with `WEBHOOK_URL`",
+        secret=True,
+    ),
+    Setting(
+        "SYSTEM_USER_ID",
+        "system",
+        text("id"),
+        "user whom messages of the system are from; made in `chat_users` where nobody has this id",
+    ),
+)
 _TLS = (
     Setting("TLS_KEY", None, READABLE_FILE, "private key; with `TLS_CERT` the port speaks TLS"),
     Setting("TLS_CERT", None, READABLE_FILE, "certificate"),
@@ -282,6 +314,7 @@ SECTIONS = {
     "Database": _DATABASE,
     "Redis": _REDIS,
     "Security": _SECURITY,
+    "Main backend": _BACKEND,
     "TLS": _TLS,
     "Logs and files": _LOGS,
 }

@@ -42,11 +42,14 @@ MAX_ID_LENGTH = 128  # code points
 _BEARER = re.compile(r"Bearer +([^ ]+) *", re.IGNORECASE)  # RFC 6750, section 2.1
 _WHOLE = re.compile(r"[0-9]+")
 _MOST_DIGITS = 18  # of a number that is not "more than there can be"
-_STATUS = {
+STATUS = {
     "VALIDATION_ERROR": 400,
     "AUTH_REQUIRED": 401,
     "AUTH_FAILED": 401,
+    "USER_BLOCKED": 403,
+    "PERMISSION_DENIED": 403,
     "RESOURCE_NOT_FOUND": 404,
+    "INTERNAL_ERROR": 500,
     "SERVICE_UNAVAILABLE": 503,
 }
 
@@ -72,11 +75,11 @@ def make_routes(
                     user_id = await _identify(authentication, request)
                     return HttpResponse(body=await answer(user_id, request))
             except TimeoutError:
-                return _refuse(ServiceUnavailable(_TRY_AGAIN))
+                return refuse(ServiceUnavailable(_TRY_AGAIN))
             except AuthFailed as error:
-                return _refuse_token(error)
+                return refuse_token(error)
             except CommandError as error:
-                return _refuse(error)
+                return refuse(error)
 
         return respond
 
@@ -165,11 +168,20 @@ async def _identify(authentication: Authentication, request: HttpRequest) -> str
         AuthRequired: there is none.
         AuthFailed: it is not good.
     """
+    _, profile = await authentication.check_token(read_bearer(request))
+    return profile.user_id
+
+
+def read_bearer(request: HttpRequest) -> str:
+    """Return the token of a request, whatever it is worth.
+
+    Raises:
+        AuthRequired: there is none.
+    """
     bearer = _BEARER.fullmatch(request.headers.get("Authorization", ""))
     if bearer is None:
         raise AuthRequired("Expected the header 'Authorization: Bearer <token>'.")
-    _, profile = await authentication.check_token(bearer[1])
-    return profile.user_id
+    return bearer[1]
 
 
 def _whole_number(query: Mapping[str, str], name: str, default: int, *, least: int) -> int:
@@ -224,18 +236,20 @@ def _describe(owner: Owner, url: str | None) -> dict[str, str | bool]:
 _TRY_AGAIN = "The answer could not be found in time. Please try again."
 
 
-def _refuse(error: CommandError) -> HttpResponse:
+def refuse(error: CommandError) -> HttpResponse:
+    """Make the answer to a request that was refused."""
     headers = {}
     if error.retry_after is not None:
         headers["Retry-After"] = str(error.retry_after)
     if isinstance(error, AuthRequired):
         headers["WWW-Authenticate"] = "Bearer"  # RFC 6750, section 3
     details = _TRY_AGAIN if isinstance(error, ServiceUnavailable) else error.details
-    return error_response(_STATUS[error.code], error.code, error.message, details, headers)
+    return error_response(STATUS[error.code], error.code, error.message, details, headers)
 
 
-def _refuse_token(error: AuthFailed) -> HttpResponse:
+def refuse_token(error: AuthFailed) -> HttpResponse:
+    """Make the answer to a request whose token is not good, or could not be checked."""
     if error.code == ServiceUnavailable.code:
-        return _refuse(ServiceUnavailable(retry_after=error.retry_after or 1))
+        return refuse(ServiceUnavailable(retry_after=error.retry_after or 1))
     headers = {"WWW-Authenticate": 'Bearer error="invalid_token"'}
     return error_response(401, error.code, "Token validation failed", error.details, headers)

@@ -62,14 +62,24 @@ class Counting:
             self._settling.cancel()
 
     def on_met(self, peer: str) -> None:
-        """Tell a worker that is new, or has missed something, what addresses have here."""
+        """Tell a worker that is new what addresses have here, instead of another of its host.
+
+        That one may have been killed, which is known only when it was silent for long.
+        """
         host = host_of(peer)
         if host == self._host:
             return
-        if self._targets.setdefault(host, peer) == peer:
+        before = self._targets.get(host)
+        self._targets[host] = peer
+        self._tell_all(peer)
+        if before is not None:
+            self.on_asked(before)
+
+    def on_asked(self, peer: str) -> None:
+        """Tell a worker that has missed something what addresses have here, if it is the one."""
+        if self._targets.get(host_of(peer)) == peer:
             self._tell_all(peer)
-        else:
-            # It may have been the one who was told before.
+        elif host_of(peer) != self._host:
             self._bus.post(peer, Addresses(is_all=True, counts=[]))
 
     def on_ended(self, peer: str) -> None:

@@ -102,6 +102,7 @@ class GroupMessages(Sending[GroupCommand, Group]):
                 None if reply is None else reply.seq,
                 encode_mentions(send.mentions),
                 isinstance(command, SendAnnouncement),
+                send.session.is_system,
             ),
         )
 
@@ -129,7 +130,8 @@ class GroupMessages(Sending[GroupCommand, Group]):
         acknowledgement = encode_group_message_sent(
             message, message_id, command.client_message_id, is_announcement=is_announcement
         )
-        skip = self._acknowledge(send, stored, acknowledgement)
+        told = self._tell_backend(send, message_id, message, stored.group_rev)
+        skip = self._acknowledge(send, stored, acknowledgement, told)
         delivered = self._delivery.publish(
             room,
             encode_new_group_message(message, message_id, room.conversation_id),
@@ -155,6 +157,12 @@ class GroupMessages(Sending[GroupCommand, Group]):
         known = [None if user_id is None else self._users.peek(user_id) for user_id in mentions]
         names = [None if user is None else user.username for user in known]
         return describe_mentions(list(zip(mentions, names, strict=True)))
+
+    def _receivers(self, room: Group, group_rev: int) -> tuple[str, ...] | None:
+        return self._memberships.peek(room.room_id, group_rev)
+
+    async def _fetch_receivers(self, room: Group) -> tuple[str, ...]:
+        return (await self._memberships.fetch_list(room.room_id)).user_ids
 
     def _encode_repeat(self, send: GroupSend, message: bytes, row: MessageRow) -> bytes:
         assert send.room is not None

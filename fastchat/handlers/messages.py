@@ -122,7 +122,8 @@ class Messages(Sending[SendPrivateMessage, Room]):
             client_message_id=command.client_message_id,
         )
         acknowledgement = encode_message_sent(message, message_id, command.client_message_id)
-        skip = self._acknowledge(send, stored, acknowledgement)
+        told = self._tell_backend(send, message_id, message)
+        skip = self._acknowledge(send, stored, acknowledgement, told)
         delivered = self._delivery.publish(
             room,
             encode_new_private_message(message, message_id, room.conversation_id),
@@ -132,6 +133,12 @@ class Messages(Sending[SendPrivateMessage, Room]):
         )
         if delivered:
             self._answers.send_to_delivery.observe(self._clock() - send.started)
+
+    def _receivers(self, room: Room, group_rev: int) -> tuple[str, str]:
+        return room.user1_id, room.user2_id
+
+    async def _fetch_receivers(self, room: Room) -> tuple[str, str]:
+        return self._receivers(room, 0)
 
     def _encode_repeat(self, send: DirectSend, message: bytes, row: MessageRow) -> bytes:
         assert send.room is not None

@@ -7,6 +7,7 @@ sessions it has, and then nobody waits for it. What does not come within ``patie
 
 import asyncio
 import logging
+import math
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Protocol
@@ -40,13 +41,15 @@ class MissedReader(Protocol):
 class _Room:
     """``last``: the newest ``rev`` that was told, or below the first; None: nothing is known."""
 
-    __slots__ = ("age", "changed", "held", "is_resolving", "last", "wanted")
+    __slots__ = ("changed", "held", "is_resolving", "last", "since", "wanted")
 
     def __init__(self) -> None:
         self.last: int | None = None
         self.held: dict[int, list[tuple[Deliver, bool]]] = {}
         self.wanted = 0  # everything up to here is to be told, by reading if need be
-        self.age = 0.0  # seconds; only what is not older may be missing
+        # Only what was stored after this moment of the loop's clock may be missing. No age: the
+        # database may be away for long before it can be asked.
+        self.since = math.inf
         self.is_resolving = False
         self.changed: asyncio.Event | None = None  # set when something comes while it is awaited
 
@@ -131,7 +134,7 @@ class RoomOrder:
                 return
             held.append((deliver, is_message))
             self.held += 1
-            room.age = max(room.age, min(AGE, self._present_for(user_ids) + MARGIN))
+            self._look_back(room, min(AGE, self._present_for(user_ids) + MARGIN))
             if room.changed is not None:
                 room.changed.set()
             self._resolve(room_id, room)
@@ -149,7 +152,7 @@ class RoomOrder:
         elif room.last is not None and room.last >= rev:
             return
         room.wanted = max(room.wanted, rev)
-        room.age = max(room.age, age)
+        self._look_back(room, age)
         if room.changed is not None:
             room.changed.set()
         self._resolve(room_id, room)
@@ -164,6 +167,10 @@ class RoomOrder:
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    @staticmethod
+    def _look_back(room: _Room, age: float) -> None:
+        room.since = min(room.since, asyncio.get_running_loop().time() - age)
 
     def _remember(self, room_id: int) -> _Room:
         room = self._rooms[room_id] = _Room()
@@ -196,7 +203,7 @@ class RoomOrder:
                     await asyncio.sleep(PAUSE)
         finally:
             room.is_resolving = False
-            room.wanted, room.age = 0, 0.0
+            room.wanted, room.since = 0, math.inf
             for delivers in room.held.values():  # this worker ends
                 self.held -= len(delivers)
 
@@ -205,7 +212,8 @@ class RoomOrder:
         is_wanted = room.wanted > (room.last or 0)
         after = -1 if room.last is None else room.last
         before = min(room.held) if room.held else room.wanted + 1
-        gap = await self._missed.first(room_id, after, before, room.age)
+        age = asyncio.get_running_loop().time() - room.since
+        gap = await self._missed.first(room_id, after, before, age)
         if gap.first_rev is not None:
             # What is older than that concerns nobody who is here.
             self._skip(room, gap.first_rev - 1)

@@ -46,7 +46,10 @@ class RoomEvents:
             return
         members = await self._members(room)
         for missed in messages:
-            receivers = self._was_here(members, missed.age)
+            # Who has come into a group since then does not hear of what was before him.
+            created_at = missed.row.created_at
+            then = [user_id for user_id, joined_at in members.items() if joined_at <= created_at]
+            receivers = self._was_here(then, missed.age)
             if receivers and not missed.row.is_deleted:
                 (message,) = self._encoder.encode(room, [missed.row])
                 message_id = missed.row.message_id(room_id)
@@ -81,7 +84,9 @@ class RoomEvents:
             return  # a reaction or a pin; which one, nobody knows
         self._hub.publish(await self._members(room), payload)
 
-    async def _members(self, room: AnyRoom) -> Iterable[str]:
+    async def _members(self, room: AnyRoom) -> dict[str, float]:
+        """Return the members of a room, and since when they are (epoch seconds)."""
         if isinstance(room, Group):
-            return (await self._memberships.fetch_list(room.room_id)).user_ids
-        return (room.user1_id, room.user2_id)
+            members = await self._memberships.find_all(room.room_id)
+            return {member.user_id: member.joined_at for member in members}
+        return {room.user1_id: 0.0, room.user2_id: 0.0}

@@ -9,7 +9,8 @@ import asyncio
 import time
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Collection, Hashable
+from functools import partial
 from typing import Generic, NamedTuple, TypeVar
 
 from fastchat.errors import (
@@ -22,6 +23,7 @@ from fastchat.errors import (
 )
 from fastchat.handlers.answers import Answers
 from fastchat.handlers.rows import RowEncoder
+from fastchat.handlers.webhooks import Webhooks
 from fastchat.interfaces import Connection, Session
 from fastchat.protocol.events import with_request_id
 from fastchat.store.batch import Duplicate, NewMessage, Outcome, Reason, Refused, Stored
@@ -46,6 +48,7 @@ class Neighbours(NamedTuple):
     cipher: Cipher
     encoder: RowEncoder
     answers: Answers
+    webhooks: Webhooks | None = None  # None: the main backend is not told
 
 
 class Sending(ABC, Generic[C, R]):
@@ -55,7 +58,8 @@ class Sending(ABC, Generic[C, R]):
         self, neighbours: Neighbours, *, clock: Callable[[], float] = time.monotonic
     ) -> None:
         """Take the neighbours that every send needs, and monotonic seconds."""
-        self._writer, self._history, self._cipher, self._encoder, self._answers = neighbours
+        self._writer, self._history, self._cipher, self._encoder, self._answers = neighbours[:5]
+        self._webhooks = neighbours.webhooks
         self._clock = clock
         self._loop = asyncio.get_running_loop()
         self._queues: dict[Hashable, deque[Send[C, R]]] = {}
@@ -89,6 +93,14 @@ class Sending(ABC, Generic[C, R]):
     @abstractmethod
     def _encode_repeat(self, send: "Send[C, R]", message: bytes, row: MessageRow) -> bytes:
         """Encode the answer to a send that was stored before."""
+
+    @abstractmethod
+    def _receivers(self, room: R, group_rev: int) -> Collection[str] | None:
+        """Return the members of a room as of ``group_rev``; None: they have to be asked for."""
+
+    @abstractmethod
+    async def _fetch_receivers(self, room: R) -> Collection[str]:
+        """Ask for the members of a room."""
 
     def _seal(self, send: "Send[C, R]", room: R, client_message_id: str | None) -> SealedContent:
         try:
@@ -144,10 +156,11 @@ class Sending(ABC, Generic[C, R]):
             raise ResourceNotFound
         return reply
 
-    def _start(self, work: "asyncio._CoroutineLike[None]") -> None:
+    def _start(self, work: "asyncio._CoroutineLike[None]") -> "asyncio.Task[None]":
         task = self._loop.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
     def finish(self, send: "Send[C, R]", outcome: Outcome) -> None:
         """Answer the sender; if the message is new, tell everybody else."""
@@ -160,16 +173,79 @@ class Sending(ABC, Generic[C, R]):
         else:
             send.refuse(_explain(outcome))
 
-    def _acknowledge(self, send: "Send[C, R]", stored: Stored, payload: bytes) -> Connection | None:
-        """Answer the sender; return his connection, or None if he hears of it as others do."""
+    def _acknowledge(
+        self,
+        send: "Send[C, R]",
+        stored: Stored,
+        payload: bytes,
+        told: "asyncio.Future[None] | None",
+    ) -> Connection | None:
+        """Answer the sender; return his connection, or None if he hears of it as others do.
+
+        ``told`` is what he has to wait for, see ``_tell_backend``.
+        """
         if send.is_answered or stored.is_late:
             # He was told that nothing is known.
             return None
-        connection = send.session.connection
+        if told is None:
+            self._answer(send, payload)
+        else:
+            if send.timer is None:
+                patience = PATIENCE - (self._clock() - send.started)
+                send.timer = self._loop.call_later(max(0.0, patience), send.give_up)
+            told.add_done_callback(partial(self._answer_later, send, payload))
+        return send.session.connection
+
+    def _answer(self, send: "Send[C, R]", payload: bytes) -> None:
         send.settle()
-        connection.send(with_request_id(payload, send.request_id))
+        send.session.connection.send(with_request_id(payload, send.request_id))
         self._answers.send_to_ack.observe(self._clock() - send.started)
-        return connection
+
+    def _answer_later(
+        self, send: "Send[C, R]", payload: bytes, told: "asyncio.Future[None]"
+    ) -> None:
+        if send.is_answered:
+            return
+        if told.cancelled() or told.exception() is not None:
+            send.refuse(ServiceUnavailable())
+        else:
+            self._answer(send, payload)
+
+    def _tell_backend(
+        self, send: "Send[C, R]", message_id: str, message: bytes, group_rev: int = 0
+    ) -> "asyncio.Future[None] | None":
+        """Let the main backend know of a message for users who are away.
+
+        Returns:
+            What is done when that is durable; None: there is nothing to wait for.
+        """
+        if self._webhooks is None:
+            return None
+        room = send.room
+        assert room is not None
+        receivers = self._receivers(room, group_rev)
+        if receivers is None:
+            told = self._start(self._tell_backend_later(room, send, message_id, message))
+            told.add_done_callback(_look_at)
+            return told
+        try:
+            return self._webhooks.message_stored(
+                message_id, message, send.session.user_id, receivers
+            )
+        except ServiceUnavailable as error:
+            failed: asyncio.Future[None] = self._loop.create_future()
+            failed.set_exception(error)
+            _look_at(failed)
+            return failed
+
+    async def _tell_backend_later(
+        self, room: R, send: "Send[C, R]", message_id: str, message: bytes
+    ) -> None:
+        assert self._webhooks is not None
+        receivers = await self._fetch_receivers(room)
+        told = self._webhooks.message_stored(message_id, message, send.session.user_id, receivers)
+        if told is not None:
+            await told
 
     async def _repeat(self, send: "Send[C, R]", seq: int) -> None:
         """Answer a repeat with the message that was stored the first time, as it is now."""
@@ -180,6 +256,9 @@ class Sending(ABC, Generic[C, R]):
             if row is None:
                 raise ServiceUnavailable
             (message,) = self._encoder.encode(room, [row])
+            if self._webhooks is not None:
+                # Whether the backend was told the first time is not known.
+                await self._tell_backend_later(room, send, row.message_id(room.room_id), message)
         except CommandError as error:
             self._answers.refuse(connection, error, send.request_id)
         except Exception as error:
@@ -275,3 +354,9 @@ def _explain(outcome: Refused) -> CommandError:
     if reason is Reason.INVALID:
         return ValidationError("The database refused the message.")
     return ServiceUnavailable()
+
+
+def _look_at(future: "asyncio.Future[None]") -> None:
+    """Spare the event loop its complaint about a failure that nobody waits for any more."""
+    if not future.cancelled():
+        future.exception()

@@ -48,6 +48,11 @@ class Presence:
         if is_new:
             self._announce(user, True)
 
+    def refresh(self, user: User) -> None:
+        """Take note of a new profile of a user who counts as online."""
+        if user.user_id in self._users:
+            self._users[user.user_id] = user
+
     def leave(self, user_id: str, now: float) -> None:
         """Take note that a user's last session ended."""
         deadline = now + self._grace_period

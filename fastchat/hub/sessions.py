@@ -99,6 +99,13 @@ class Hub:
         found: list[Connection] = self._routes.connections(user_id)
         return [connection for connection in found if connection.is_open]
 
+    def refresh(self, user: User) -> None:
+        """Let the sessions of a user have a new profile."""
+        for connection in self.open_connections(user.user_id):
+            if connection.session is not None:
+                connection.session.user = user
+        self._presence.refresh(user)
+
     def is_online(self, user_id: str) -> bool:
         """Whether the user counts as online."""
         return self._presence.is_online(user_id)

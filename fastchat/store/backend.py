@@ -17,14 +17,14 @@ log = logging.getLogger(__name__)
 ID_TYPES = ("integer", "bigint", "text", "uuid")  # that ids.to_native knows
 
 # The columns each table must have.
-_REQUIRED = {
+REQUIRED = {
     "users_auth": ("user_id", "username", "email"),
     "user_profile_info": ("user_id", "first_name", "last_name"),
     "jwt_revocation": ("jti",),
     "blocked_relationships": ("blocker_id", "blocked_id"),
     "user_follows": ("follower_id", "followee_id"),
 }
-_IDS = {"user_id", "jti", "blocker_id", "blocked_id", "follower_id", "followee_id"}
+IDS = {"user_id", "jti", "blocker_id", "blocked_id", "follower_id", "followee_id"}
 _CONSEQUENCES = {
     "users_auth": "only users of chat_users are known",
     "user_profile_info": "users have no names but their usernames",
@@ -88,14 +88,14 @@ async def detect(connection: "Connection") -> BackendTables:
     """
     found: dict[str, dict[str, str]] = {}
     unreadable: dict[str, set[str]] = {}
-    for row in await connection.fetch(_COLUMNS, list(_REQUIRED)):
+    for row in await connection.fetch(_COLUMNS, list(REQUIRED)):
         table, column = row["table_name"], row["column_name"]
         if row["readable"]:
             found.setdefault(table, {})[column] = row["type_name"]
         else:
             unreadable.setdefault(table, set()).add(column)
     types: dict[str, str | None] = {}
-    for table, required in _REQUIRED.items():
+    for table, required in REQUIRED.items():
         columns = found.get(table, {})
         missing = [column for column in required if column not in columns]
         types[table] = None if missing else _id_type(table, columns)
@@ -121,7 +121,7 @@ async def detect(connection: "Connection") -> BackendTables:
 
 
 def _id_type(table: str, columns: Mapping[str, str]) -> str:
-    names = [name for name in _REQUIRED[table] if name in _IDS]
+    names = [name for name in REQUIRED[table] if name in IDS]
     types = {"text" if t == "character varying" else t for t in (columns[name] for name in names)}
     shown = ", ".join(f"{table}.{name} is of type {columns[name]}" for name in names)
     if len(types) > 1:

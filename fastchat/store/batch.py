@@ -33,6 +33,7 @@ class NewMessage:
     reply_seq: int | None = None
     mentions: str | None = None
     is_announcement: bool = False
+    is_system: bool = False  # of the server itself, which need not be a member
 
     @property
     def is_group(self) -> bool:

@@ -32,8 +32,11 @@ PAUSE = 0.5  # seconds after the database refused a statement
 log = logging.getLogger(__name__)
 
 
-def context_of(room_id: int) -> str:
-    """Return what an event is bound to when it is encrypted, in place of a conversation's id."""
+def context_of(room_id: int | None) -> str:
+    """Return what an event is bound to when it is encrypted, in place of a conversation's id.
+
+    Events of the previous server name no room.
+    """
     return f"events of {room_id}"
 
 

@@ -41,7 +41,7 @@ class _Body(NamedTuple):
     """A stored event; encrypted as a message of nobody's."""
 
     event_id: int
-    room_id: int
+    room_id: int | None
     content: str | None
     encrypted_content: str | None
     encryption_iv: str | None

@@ -3,6 +3,8 @@
 It does for groups what ``statements.BATCH`` does for conversations of two, and its answer has one
 value more: the ``group_rev`` of each room, which tells the fan-out whether it knows the members.
 
+The server itself may send to every group (``is_system``).
+
 Who is a member is read from the statement's snapshot, which may be older than the lock of the room.
 So the ``group_rev`` of the snapshot is compared with that of the locked row: where they differ,
 somebody has just come or gone, and the room goes again. Nobody writes after his removal.
@@ -24,17 +26,17 @@ WITH fence AS MATERIALIZED (
 ), given AS MATERIALIZED (
     SELECT * FROM unnest($6::integer[], $7::integer[], $8::text[], $9::text[], $10::bigint[],
         $11::text[], $12::text[], $13::text[], $14::text[], $15::text[], $16::text[],
-        $17::boolean[])
+        $17::boolean[], $18::boolean[])
         AS m (ord, rank, sender_id, reply_to, reply_seq, client_id,
             content, encrypted_content, encryption_iv, encryption_scheme, mentions,
-            is_announcement)
+            is_announcement, is_system)
 ), judged AS MATERIALIZED (
     SELECT g.*, CASE
         WHEN l.room_id IS NULL THEN -4
         WHEN l.group_rev <> s.group_rev THEN -3
         WHEN g.ord IN (
             SELECT m.ord FROM given m JOIN given_rooms r USING (ord)
-            WHERE (
+            WHERE NOT m.is_system AND (
                     SELECT p.can_send_messages AND NOT (m.is_announcement AND p.role = 'member')
                     FROM group_participants p
                     WHERE p.room_id = r.room_id AND p.user_id = m.sender_id LIMIT 1
@@ -92,13 +94,14 @@ SELECT (SELECT d.seq FROM chat_messages d
         SELECT true FROM chat_messages d
         WHERE d.room_id = m.room_id AND d.seq = m.reply_seq AND NOT d.is_deleted LIMIT 1
     ) IS NOT NULL,
-    coalesce((
+    CASE WHEN m.is_system THEN 0 ELSE coalesce((
         SELECT CASE WHEN p.can_send_messages AND NOT (m.is_announcement AND p.role = 'member')
             THEN 0 ELSE 2 END
         FROM group_participants p
         WHERE p.room_id = m.room_id AND p.user_id = m.sender_id LIMIT 1
-    ), 1)
-FROM unnest($1::bigint[], $2::text[], $3::text[], $4::bigint[], $5::boolean[]) WITH ORDINALITY
-    AS m (room_id, sender_id, client_id, reply_seq, is_announcement, ord)
+    ), 1) END
+FROM unnest($1::bigint[], $2::text[], $3::text[], $4::bigint[], $5::boolean[], $6::boolean[])
+    WITH ORDINALITY
+    AS m (room_id, sender_id, client_id, reply_seq, is_announcement, is_system, ord)
 ORDER BY m.ord
 """

@@ -414,6 +414,7 @@ class Lane:
         if is_group:
             query = group_statements.GROUP_LOOK_UP
             columns.append([message.is_announcement for message in messages])
+            columns.append([message.is_system for message in messages])
         rows = await self.fence.fetch(query, *columns)
         rest = []
         for entry, (seq, has_reply, *right) in zip(entries, rows, strict=True):
@@ -449,4 +450,5 @@ def _group_arguments(batch: Batch) -> list[Any]:
         [message.encryption_scheme for message in messages],
         [message.mentions for message in messages],
         [message.is_announcement for message in messages],
+        [message.is_system for message in messages],
     ]

@@ -5,6 +5,7 @@ applied anywhere: its checksum is kept and compared.
 """
 
 import asyncio
+import re
 from dataclasses import dataclass
 from hashlib import sha256
 from importlib import resources
@@ -64,6 +65,12 @@ def load() -> list[Migration]:
             number, _, name = entry.name.removesuffix(".sql").partition("_")
             found.append(Migration(int(number), name, entry.read_text("utf-8")))
     return sorted(found, key=lambda migration: migration.version)
+
+
+def table_names() -> list[str]:
+    """Return the tables that this version's schema has."""
+    made = [re.findall(r"^CREATE TABLE (\w+)", each.sql, re.MULTILINE) for each in load()]
+    return ["schema_migrations", *(name for names in made for name in names)]
 
 
 async def migrate(connection: "Connection", lock_timeout: float = LOCK_TIMEOUT) -> list[str]:
@@ -169,6 +176,7 @@ async def _refuse_foreign_tables(connection: "Connection") -> None:
     ]
     if found:
         raise MigrationError(
-            f"tables of another server stand in the way: {', '.join(found)}; "
-            "rename them or use another database or schema (search_path)"
+            f"tables of another server stand in the way: {', '.join(found)}; if it is the "
+            "previous chat server, `fastchat adopt` takes them over; else rename them or use "
+            "another database or schema (search_path)"
         )

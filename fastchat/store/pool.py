@@ -459,7 +459,7 @@ class Pool:
         try:
             async with asyncio.timeout(self._connection_timeout):
                 await connection.execute("SELECT 1")
-        except (TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+        except (*UNAVAILABLE, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
             self._drop(connection)
             # One connection may have ended alone. A silent one has silent neighbours: asking each
             # of them in turn would delay the return.

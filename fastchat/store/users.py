@@ -118,19 +118,18 @@ class Users:
         Raises:
             ServiceUnavailable: the database did not answer.
         """
+        if not jtis:
+            return set()
+        query = "SELECT jti FROM revoked_tokens WHERE jti = ANY ($1::text[])"
+        arguments: list[list[Any]] = [[*jtis]]
         id_type = self._tables.revocation_id_type
-        if id_type is None:
-            return set()
-        keys = [key for jti in jtis if (key := to_native(jti, id_type)) is not None]
-        if not keys:
-            return set()
-        rows = await self._pool.fetch(
-            f"SELECT jti FROM jwt_revocation WHERE jti = ANY ($1::{id_type}[])",
-            keys,
-            timeout=self._deadline,
-            name="revocation",
-        )
-        return {str(row[0]) for row in rows}
+        if id_type is not None:
+            query += (
+                f" UNION ALL SELECT jti::text FROM jwt_revocation WHERE jti = ANY ($2::{id_type}[])"
+            )
+            arguments.append([key for jti in jtis if (key := to_native(jti, id_type)) is not None])
+        rows = await self._pool.fetch(query, *arguments, timeout=self._deadline, name="revocation")
+        return {row[0] for row in rows}
 
     async def _fetch(
         self, keys: list[tuple[str | None, str]]
@@ -139,8 +138,9 @@ class Users:
         arrays: list[list[Any]] = [
             [to_native(user_id, id_type) for user_id in user_ids] for id_type in self._types
         ]
+        arrays.append([jti for jti, _ in keys])
         jti_type = self._tables.revocation_id_type
-        if jti_type is not None:
+        if jti_type not in (None, "text"):
             arrays.append([to_native(jti, jti_type) if jti else None for jti, _ in keys])
         rows = await self._pool.fetch(
             self._query, user_ids, *arrays, timeout=self._deadline, name="users"
@@ -191,18 +191,26 @@ def login_query(tables: "BackendTables") -> str:
     """Return the query for these tables: one row for each key, in their order.
 
     Parameters: user ids as text, then as each of the other types in alphabetical order, then token
-    ids. Each LATERAL takes at most one row: neither a user stored twice nor a second profile
-    makes two of a log-in, and an index is used whatever the planner believes of the tables.
+    ids as text and, where they are of another type in ``jwt_revocation``, as that. Each LATERAL
+    takes at most one row: neither a user stored twice nor a second profile makes two of a log-in,
+    and an index is used whatever the planner believes of the tables.
     """
     types = _native_types(tables)
     columns = {"text": "k.user_id"} | {name: f"k.{name}_id" for name in types}
     arrays = ["$1::text[]"] + [f"${number}::{name}[]" for number, name in enumerate(types, 2)]
     names = ["user_id"] + [f"{name}_id" for name in types]
-    is_revoked = "false"
+    arrays.append(f"${len(arrays) + 1}::text[]")
+    names.append("jti")
+    # One look for all keys together: next to none of them is ever found.
+    is_revoked = f"""k.jti = ANY (ARRAY(
+    SELECT t.jti FROM revoked_tokens t WHERE t.jti = ANY (${len(arrays)}::text[])))"""
     if tables.revocation_id_type is not None:
-        arrays.append(f"${len(arrays) + 1}::{tables.revocation_id_type}[]")
-        names.append("jti")
-        is_revoked = "EXISTS (SELECT FROM jwt_revocation r WHERE r.jti = k.jti)"
+        key = "jti"
+        if tables.revocation_id_type != "text":
+            key = "native_jti"
+            arrays.append(f"${len(arrays) + 1}::{tables.revocation_id_type}[]")
+            names.append(key)
+        is_revoked += f" OR EXISTS (SELECT FROM jwt_revocation r WHERE r.jti = k.{key})"
     known = ("username", "email", "first_name", "last_name", "display_name")
     joins = ""
     backend: dict[str, str] = {}

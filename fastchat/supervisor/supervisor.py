@@ -253,12 +253,15 @@ class Supervisor:
             elif not self._to_roll:
                 log.info("the rolling restart is over")
             self._rolling = None
+        has_more = bool(self._to_roll)
         while self._rolling is None and self._to_roll:
             slot = self._to_roll.pop(0)
             # One that is being started is new anyway.
             if slot.is_ready:
                 self._rolling = slot
                 slot.roll()
+        if has_more and self._rolling is None:
+            log.info("the rolling restart is over")
 
     def _announce(self) -> None:
         """Say once that all workers accept connections."""

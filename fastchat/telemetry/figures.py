@@ -77,6 +77,18 @@ COUNTERS: tuple[tuple[str, str, Reading], ...] = (
         "Events that could not be stored for users who were not here",
         lambda s: s.event_queue.dropped,
     ),
+    ("webhooks_stored", "Webhooks stored", lambda s: s.webhooks.stored),
+    ("webhooks_delivered", "Webhooks that the backend took", lambda s: s.webhooks.delivered),
+    (
+        "webhook_failures",
+        "Tries of webhooks that the backend did not take",
+        lambda s: s.webhooks.failures,
+    ),
+    (
+        "webhooks_lost",
+        "Webhooks given up, or never stored",
+        lambda s: s.webhooks.given_up + s.webhooks.dropped,
+    ),
     ("bus_messages_out", "Messages to other workers", lambda s: s.bus.messages_out),
     ("bus_messages_in", "Messages from other workers", lambda s: s.bus.messages_in),
     ("bus_frames_out", "Frames that carried messages to other workers", lambda s: s.bus.frames_out),
@@ -141,6 +153,11 @@ GAUGES: tuple[tuple[str, str, Reading], ...] = (
         "events_oldest_seconds",
         "Age of the oldest of them",
         lambda s: s.event_store.oldest_age,
+    ),
+    (
+        "webhooks_waiting",
+        "Stored webhooks of all workers that wait, at the last look",
+        lambda s: s.webhooks.depth,
     ),
     ("pool_connected", "1: the database answers, every worker", lambda s: int(s.pool.is_connected)),
     ("pool_size", "Open database connections of the pool", lambda s: s.pool.size),
@@ -223,6 +240,7 @@ LARGEST = frozenset(
         # Of the whole database, whoever looked.
         "events_undelivered",
         "events_oldest_seconds",
+        "webhooks_waiting",
     }
 )
 SMALLEST = frozenset({"pool_connected", "bus_up", "redis_connected"})

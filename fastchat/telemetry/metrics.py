@@ -160,6 +160,13 @@ class Metrics(Collector):
                 "undelivered": gauges["events_undelivered"],
                 "oldestAge": round(gauges["events_oldest_seconds"] * 1000),
             },
+            "webhooks": {
+                "stored": counters["webhooks_stored"],
+                "delivered": counters["webhooks_delivered"],
+                "failures": counters["webhook_failures"],
+                "lost": counters["webhooks_lost"],
+                "waiting": gauges["webhooks_waiting"],
+            },
             "bus": {
                 "up": bool(gauges["bus_up"]),
                 "peers": gauges["bus_peers"],

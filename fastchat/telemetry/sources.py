@@ -203,6 +203,34 @@ class EventStoreCounters(Protocol):
     oldest_age: float
 
 
+class WebhookCounters(Protocol):
+    """Of what stores and delivers webhooks; all zero where there are none."""
+
+    @property
+    def stored(self) -> int:
+        """Webhooks that were stored."""
+
+    @property
+    def dropped(self) -> int:
+        """Webhooks that could not be stored."""
+
+    @property
+    def delivered(self) -> int:
+        """Webhooks that the main backend took."""
+
+    @property
+    def failures(self) -> int:
+        """Tries in vain."""
+
+    @property
+    def given_up(self) -> int:
+        """Webhooks that nobody tries again."""
+
+    @property
+    def depth(self) -> int:
+        """Stored webhooks that wait, at the last look."""
+
+
 class BusCounters(Protocol):
     """Of what connects this worker with the others."""
 
@@ -278,6 +306,7 @@ class Sources:
     conversations: Sized  # rooms this worker has in memory
     event_queue: EventQueueCounters
     event_store: EventStoreCounters
+    webhooks: WebhookCounters
     bus: BusCounters
     lag: LoopLag
     caches: Mapping[str, CacheCounters]

@@ -11,8 +11,10 @@ import uuid
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
+from typing import cast
 
 from aiohttp import web
+from multidict import CIMultiDictProxy
 
 from fastchat.transport.client_ip import Network, find_client_ip
 
@@ -50,6 +52,8 @@ Handler = Callable[[HttpRequest], HttpResponse | Awaitable[HttpResponse]]
 Routes = Mapping[str, Mapping[str, Handler]]  # path → method → handler; GET answers HEAD too
 # (remote_ip, path) → 0, or the whole seconds until another request is welcome.
 AdmitRequest = Callable[[str, str], int]
+# (stream, headers, rest, leave): calls ``leave`` before it takes the stream; raises HttpError.
+Upgrade = Callable[[asyncio.Transport, "CIMultiDictProxy[str]", bytes, Callable[[], None]], None]
 
 
 class HttpError(Exception):
@@ -88,7 +92,11 @@ def is_allowed_origin(origins: Sequence[str], allowed: Collection[str]) -> bool:
 
 
 class HttpServer:
-    """Answers requests from the table; makes one protocol per connection."""
+    """Answers requests from the table; makes one protocol per connection.
+
+    Attributes:
+        upgrade: What makes a WebSocket of a connection that was used before; None: nothing does.
+    """
 
     def __init__(
         self,
@@ -104,6 +112,7 @@ class HttpServer:
         self._trusted_proxies = trusted_proxies
         self._allowed_origins = frozenset(origin.lower() for origin in allowed_origins)
         self._server: web.Server | None = None
+        self.upgrade: Upgrade | None = None
 
     def make_protocol(self) -> asyncio.Protocol:
         """Make the protocol of one connection; needs a running loop."""
@@ -125,7 +134,10 @@ class HttpServer:
             await self._server.shutdown(timeout)
 
     async def _answer(self, request: web.BaseRequest) -> web.Response:
-        response = await self._respond(request)
+        if self.upgrade is not None and is_handshake(request):
+            response = self._hand_over(request, self.upgrade)
+        else:
+            response = await self._respond(request)
         answer = web.Response(
             status=response.status, body=response.body, headers=response.headers or None
         )
@@ -136,6 +148,26 @@ class HttpServer:
             # Nobody reads the rest of this body.
             answer.force_close()
         return answer
+
+    def _hand_over(self, request: web.BaseRequest, upgrade: Upgrade) -> HttpResponse:
+        """Let a connection that was used for plain HTTP become a WebSocket.
+
+        Clients and proxies that keep connections take any of them for a handshake.
+        """
+        protocol, stream = request.protocol, request.transport
+        # What came behind the handshake, before its answer: a client must not, but it may.
+        rest = bytes(protocol._message_tail)
+
+        def leave() -> None:
+            # aiohttp believes the connection lost, and what it would answer goes nowhere.
+            protocol.transport = None
+            protocol.connection_lost(None)
+
+        try:
+            upgrade(cast(asyncio.Transport, stream), request.headers, rest, leave)
+        except HttpError as error:
+            return error_response(error.status, error.code, error.message, error.details)
+        return HttpResponse()
 
     async def _respond(self, request: web.BaseRequest) -> HttpResponse:
         peer = request.transport.get_extra_info("peername") if request.transport else None
@@ -188,6 +220,11 @@ class HttpServer:
             return error_response(error.status, error.code, error.message, error.details)
         except Exception as error:
             return _bug(error)
+
+
+def is_handshake(request: web.BaseRequest) -> bool:
+    """Whether a request wants to become a WebSocket."""
+    return request.headers.get("Upgrade", "").lower() == "websocket"
 
 
 async def _read_body(request: web.BaseRequest) -> bytes:

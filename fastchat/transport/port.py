@@ -18,14 +18,14 @@ from time import monotonic
 from typing import NamedTuple, cast
 from weakref import WeakSet
 
-from multidict import CIMultiDict
+from multidict import CIMultiDict, CIMultiDictProxy
 from picows.picows import _parse_http_request  # type: ignore[attr-defined]
 
 from fastchat._speedups.connection_core import Endpoint
 from fastchat.protocol.codes import CloseCode
 from fastchat.transport.client_ip import Network, find_client_ip
 from fastchat.transport.extensions import negotiate
-from fastchat.transport.http import HttpServer, head_response, is_allowed_origin
+from fastchat.transport.http import HttpError, HttpServer, head_response, is_allowed_origin
 
 MAX_HEAD = 16 * 1024  # bytes
 HEAD_TIMEOUT = 5.0  # seconds for the whole head, and for the TLS handshake
@@ -36,6 +36,8 @@ DRAIN_POLL = 0.01  # seconds
 MAX_HEADS = 4096  # connections whose first head is not complete
 HTTP_STALL_TIMEOUT = 30_000  # milliseconds, as the kernel counts them
 _UPGRADE = re.compile(rb"\r\nupgrade:[^\r\n]*\bwebsocket\b", re.IGNORECASE)
+
+Headers = CIMultiDict[str] | CIMultiDictProxy[str]
 
 log = logging.getLogger("fastchat.transport")
 
@@ -50,7 +52,7 @@ class Refusal(NamedTuple):
 
 # (remote_ip, headers, origin) → None to let the connection in. Called once per handshake, right
 # before ``on_open`` if it returns None.
-Admit = Callable[[str, "CIMultiDict[str]", str | None], Refusal | None]
+Admit = Callable[[str, Headers, str | None], Refusal | None]
 
 
 class BadHandshake(Exception):
@@ -85,6 +87,7 @@ class Listener:
         """
         self.endpoint = endpoint
         self.http = http
+        http.upgrade = self._upgrade_used
         self.admit = admit
         self.trusted_proxies = trusted_proxies
         self.allowed_origins = frozenset(origin.lower() for origin in allowed_origins)
@@ -171,6 +174,74 @@ class Listener:
             await server.wait_closed()
         self._servers.clear()
 
+    def upgrade(
+        self,
+        stream: asyncio.Transport,
+        headers: Headers,
+        rest: bytes,
+        leave: Callable[[], None],
+    ) -> None:
+        """Make a WebSocket of a connection whose handshake has come.
+
+        Args:
+            stream: The connection.
+            headers: Of the handshake.
+            rest: What came behind it.
+            leave: Called when the handshake is good, before the stream gets its new protocol.
+
+        Raises:
+            BadHandshake: it is none, or comes from another page.
+        """
+        key = check_handshake(headers)
+        origins = headers.getall("Origin", [])
+        if not is_allowed_origin(origins, self.allowed_origins):
+            raise BadHandshake(403, "This origin is not allowed.")
+        agreement = None
+        if self.compress:
+            agreement = negotiate(headers.getall("Sec-WebSocket-Extensions", []))
+        peer = stream.get_extra_info("peername")
+        forwarded = headers.getall("X-Forwarded-For", [])
+        remote_ip = find_client_ip(peer[0] if peer else "", forwarded, self.trusted_proxies)
+        leave()
+        bits, extensions = agreement or (0, None)
+        connection = self.endpoint.accept(stream, key, remote_ip or "", bits, extensions)
+        refusal: Refusal | None
+        if remote_ip is None:
+            refusal = Refusal(CloseCode.POLICY_VIOLATION, "Invalid IP address")
+        else:
+            try:
+                refusal = self.admit(remote_ip, headers, origins[0] if origins else None)
+            except Exception as error:
+                # Where, not what: headers may hold secrets.
+                where = "".join(traceback.format_tb(error.__traceback__))
+                log.error("admit failed with %s\n%s", type(error).__name__, where)
+                refusal = Refusal(CloseCode.INTERNAL_ERROR, "Internal error")
+        if refusal is None:
+            connection.open()
+        else:
+            connection.refuse(*refusal)
+        if rest:
+            connection.feed(rest)
+
+    def _upgrade_used(
+        self,
+        stream: asyncio.Transport,
+        headers: Headers,
+        rest: bytes,
+        leave: Callable[[], None],
+    ) -> None:
+        """Like ``upgrade``, for a connection that was used for plain HTTP before."""
+        try:
+            self.upgrade(stream, headers, rest, leave)
+        except BadHandshake as error:
+            self.bad_handshakes += 1
+            code = "PERMISSION_DENIED" if error.status == 403 else "VALIDATION_ERROR"
+            raise HttpError(error.status, code, "No WebSocket", error.details) from None
+        # A WebSocket is judged by its outbox.
+        _set_stall_timeout(stream, 0)
+        if not stream.is_reading():
+            stream.resume_reading()
+
     def _accept(self) -> "HeadProtocol":
         return HeadProtocol(self)
 
@@ -241,50 +312,18 @@ class HeadProtocol(asyncio.Protocol):
         else:
             self._leave()
             # Answers are small, so a peer that takes none for so long reads nothing.
-            stream.get_extra_info("socket").setsockopt(
-                socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, HTTP_STALL_TIMEOUT
-            )
+            _set_stall_timeout(stream, HTTP_STALL_TIMEOUT)
             protocol = listener.http.make_protocol()
             stream.set_protocol(protocol)
             protocol.connection_made(stream)
             protocol.data_received(received)
 
     def _upgrade(self, stream: asyncio.Transport, head: bytes, rest: bytes) -> None:
-        listener = self._listener
         try:
             headers = _parse_http_request(head).headers
         except RuntimeError:
             raise BadHandshake(400, "Malformed request.") from None
-        key = check_handshake(headers)
-        origins = headers.getall("Origin", [])
-        if not is_allowed_origin(origins, listener.allowed_origins):
-            raise BadHandshake(403, "This origin is not allowed.")
-        agreement = None
-        if listener.compress:
-            agreement = negotiate(headers.getall("Sec-WebSocket-Extensions", []))
-        peer = stream.get_extra_info("peername")
-        forwarded = headers.getall("X-Forwarded-For", [])
-        remote_ip = find_client_ip(peer[0] if peer else "", forwarded, listener.trusted_proxies)
-        self._leave()
-        bits, extensions = agreement or (0, None)
-        connection = listener.endpoint.accept(stream, key, remote_ip or "", bits, extensions)
-        refusal: Refusal | None
-        if remote_ip is None:
-            refusal = Refusal(CloseCode.POLICY_VIOLATION, "Invalid IP address")
-        else:
-            try:
-                refusal = listener.admit(remote_ip, headers, origins[0] if origins else None)
-            except Exception as error:
-                # Where, not what: headers may hold secrets.
-                where = "".join(traceback.format_tb(error.__traceback__))
-                log.error("admit failed with %s\n%s", type(error).__name__, where)
-                refusal = Refusal(CloseCode.INTERNAL_ERROR, "Internal error")
-        if refusal is None:
-            connection.open()
-        else:
-            connection.refuse(*refusal)
-        if rest:
-            connection.feed(rest)
+        self._listener.upgrade(stream, headers, rest, self._leave)
 
     def _refuse(self, status: int, details: str, extra: str = "") -> None:
         stream = self._stream
@@ -316,7 +355,13 @@ class HeadProtocol(asyncio.Protocol):
         self._head = bytearray()
 
 
-def check_handshake(headers: "CIMultiDict[str]") -> bytes:
+def _set_stall_timeout(stream: asyncio.Transport, milliseconds: int) -> None:
+    stream.get_extra_info("socket").setsockopt(
+        socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds
+    )
+
+
+def check_handshake(headers: Headers) -> bytes:
     """Check an upgrade and return its key.
 
     Raises:
@@ -344,7 +389,7 @@ def check_handshake(headers: "CIMultiDict[str]") -> bytes:
     raise BadHandshake(400, "Expected a 'Sec-WebSocket-Key' of 16 bytes.")
 
 
-def tokens(headers: "CIMultiDict[str]", name: str) -> set[str]:
+def tokens(headers: Headers, name: str) -> set[str]:
     """Split the values of a list header into its tokens, in lower case."""
     return {
         token.strip().lower() for value in headers.getall(name, []) for token in value.split(",")

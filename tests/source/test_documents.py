@@ -12,7 +12,9 @@ from fastchat.config.settings import SETTINGS
 from fastchat.errors import CommandError
 
 ROOT = Path(__file__).resolve().parents[2]
-DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+DOCUMENTS = sorted(
+    [*ROOT.glob("*.md"), *ROOT.glob("clients/*/README.md"), *(ROOT / "docs").rglob("*.md")]
+)
 RULES = "lint-imports` checks this very list"
 
 

@@ -26,16 +26,25 @@ def sources(*suffixes):
 def texts():
     """Everything that people read: code, documents, build files."""
     files = sources(".py", ".pyx", ".pxd", ".pyi", ".sql", ".sh", ".md")
+    files += [*scripts(), *(ROOT / "clients").glob("*/README.md")]
     files += [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / ".ci").iterdir()]
     files += [ROOT / name for name in ("Makefile", "pyproject.toml", "setup.py")]
     return sorted(set(files))
+
+
+def scripts():
+    """The client and the page, without what is generated or comes from elsewhere."""
+    found = [p for part in ("clients", "web") for p in (ROOT / part).rglob("*")]
+    kinds = {".ts", ".js", ".mjs", ".css", ".html"}
+    foreign = {"node_modules", "dist", "protocol.ts"}
+    return sorted(p for p in found if p.suffix in kinds and not foreign & set(p.parts))
 
 
 def name_of(path):
     return str(path.relative_to(ROOT))
 
 
-@pytest.mark.parametrize("path", sources(".py", ".pyx", ".pxd"), ids=name_of)
+@pytest.mark.parametrize("path", [*sources(".py", ".pyx", ".pxd"), *scripts()], ids=name_of)
 def test_file_has_at_most_500_lines(path):
     assert len(path.read_text("utf-8").splitlines()) <= MOST_LINES
 

@@ -1,6 +1,8 @@
 """The Python client against the real server, over a wire that is cut, silent, or lies."""
 
 import asyncio
+import json
+import time
 from contextlib import asynccontextmanager
 
 import pytest
@@ -112,10 +114,9 @@ async def test_goes_through_its_states_in_order(quick):
         pass
     assert [change.state for change in heard.of(StateChanged)] == [
         State.CONNECTING,
-        State.AUTHENTICATING,
-        State.SYNCING,
+        State.CATCHING_UP,
         State.ONLINE,
-        State.CLOSED,
+        State.IDLE,
     ]
 
 
@@ -207,6 +208,34 @@ async def test_says_when_the_history_is_to_be_read_again(quick, wire):
         assert len(heard.of(Resync)) == 1
 
 
+async def test_goes_on_where_an_earlier_client_has_stopped(quick):
+    bob = await quick.join(2)
+    await say(bob, "1", "old")
+    async with joined(quick, 1, quick.url) as (alice, heard):
+        await say(bob, "1", "known")
+        await heard.until(lambda: heard.contents == ["known"])
+        saved = json.loads(json.dumps(alice.positions))
+    await say(bob, "1", "missed")
+    async with joined(quick, 1, quick.url, positions=saved) as (_, heard):
+        assert heard.contents == ["missed"]
+    async with joined(quick, 1, quick.url) as (_, heard):
+        assert heard.contents == []
+
+
+async def test_asks_for_what_is_missing_on_a_live_connection_too(quick):
+    bob = await quick.join(2)
+    created = await bob.request(type="create_group", groupName="g")
+    group_id = created["group"]["groupId"]
+    await bob.request(type="send_group_message", groupId=group_id, content="before")
+    async with joined(quick, 1, quick.url) as (_, heard):
+        # The client hears of the group when it is at its third change.
+        await bob.request(type="add_group_member", groupId=group_id, userId="1")
+        caught_up = await heard.first(CaughtUp)
+        assert caught_up.news.conversation_id == group_id
+        assert heard.of(Resync) == []
+        assert [change.state for change in heard.of(StateChanged)][-1] is State.ONLINE
+
+
 async def test_is_told_that_it_is_no_longer_in_a_group(quick, wire):
     bob = await quick.join(2)
     created = await bob.request(type="create_group", groupName="g", initialMembers=["1"])
@@ -281,6 +310,33 @@ async def test_a_connection_that_is_half_open_is_given_up(quick, wire):
         assert wire.connections >= 2
 
 
+async def test_can_be_closed_while_it_connects(quick, wire):
+    wire.is_frozen = True
+    client = Client(wire.url, lambda: quick.token(1))
+    heard = Heard(client)
+    async with client:
+        async with asyncio.timeout(BOUND):
+            while not wire.connections:
+                await asyncio.sleep(0.01)
+        assert heard.of(StateChanged)[-1].state is State.CONNECTING
+    assert client.state is State.IDLE
+    # The handshake that went on ends without anybody who hears of it.
+    wire.is_frozen = False
+
+
+async def test_can_be_closed_while_it_catches_up(quick, wire):
+    client = Client(wire.url, lambda: quick.token(1))
+
+    def freeze(change):
+        wire.is_frozen = change.state is State.CATCHING_UP
+
+    client.on(StateChanged, freeze)
+    heard = Heard(client)
+    async with client:
+        await heard.state(State.CATCHING_UP)
+    assert client.state is State.IDLE
+
+
 async def test_a_server_that_does_not_answer_is_given_up(quick, wire):
     async with joined(quick, 1, wire.url, answer_timeout=0.3) as (alice, heard):
         wire.is_frozen = True
@@ -303,18 +359,18 @@ async def test_a_session_is_extended_before_its_token_ends(quick):
     asked = []
 
     def get_token():
-        asked.append(1)
+        asked.append(time.time())
         return quick.token(1, expires_in=2.0 if len(asked) == 1 else 3600.0)
 
     async with joined(quick, 1, quick.url, get_token=get_token) as (alice, heard):
         async with asyncio.timeout(BOUND):
-            while len(asked) < 2:
-                await asyncio.sleep(0.02)
-        # Longer than the first token was good for.
-        await asyncio.sleep(1.0)
-        await alice.ping()
-        assert heard.of(AuthError) == []
+            # The session would be over by then: ends are whole seconds.
+            while time.time() < asked[0] + 3.0:
+                await alice.ping()
+                await asyncio.sleep(0.1)
         assert len(asked) == 2
+        assert heard.of(AuthError) == []
+        assert [one.state for one in heard.of(StateChanged)].count(State.ONLINE) == 1
 
 
 async def test_after_the_session_was_revoked_comes_back_with_another_token(start_chat):
@@ -348,7 +404,9 @@ async def test_tries_a_new_token_when_one_is_refused(quick):
 
 
 async def test_a_source_of_tokens_in_trouble_is_asked_again(quick):
-    answers = iter([RuntimeError("secret"), quick.token(1)])
+    # The third is asked for when the server has refused the second.
+    refused = quick.token("nobody")
+    answers = iter([RuntimeError("secret"), refused, RuntimeError("secret"), quick.token(1)])
 
     def get_token():
         answer = next(answers)
@@ -357,8 +415,8 @@ async def test_a_source_of_tokens_in_trouble_is_asked_again(quick):
         return answer
 
     async with joined(quick, 1, quick.url, get_token=get_token) as (_, heard):
-        change = await heard.state(State.WAITING)
-        assert change.reason == "no token: RuntimeError"
+        for change in [await heard.state(State.WAITING, times) for times in (1, 2)]:
+            assert change.reason == "no token: RuntimeError"
 
 
 @pytest.mark.parametrize("frame", [BINARY_FRAME, BAD_TEXT_FRAME, RESERVED_FRAME])
@@ -367,7 +425,7 @@ async def test_a_final_close_code_ends_the_client(quick, wire, frame):
         sent = alice.send_private_message("2", "a")
         await sent
         wire.inject(frame)
-        change = await heard.state(State.CLOSED)
+        change = await heard.state(State.STOPPED)
         assert change.reason
         with pytest.raises(ClientClosed):
             await alice.ping()

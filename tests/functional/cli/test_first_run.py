@@ -126,6 +126,22 @@ async def test_the_tokens_and_the_health_page_of_the_banner_work(start):
     assert await server.end(signal.SIGTERM) == 0
 
 
+async def test_the_link_to_the_page_leads_to_it_and_its_key_to_two_users(start):
+    server, _ = await serve(start)
+    link = next(line for line in server.lines if "browser: " in line).rpartition(" ")[2]
+    page, _, key = link.partition("#")
+
+    def fetch(url, body=None):
+        with urllib.request.urlopen(url, data=body, timeout=5) as answer:
+            return answer.read()
+
+    assert b'src="/demo/app.js"' in await asyncio.to_thread(fetch, page)
+    body = json.dumps({"key": key}).encode()
+    users = json.loads(await asyncio.to_thread(fetch, f"{page}/tokens", body))["users"]
+    assert [user["username"] for user in users[:2]] == ["alice", "bob"]
+    assert await server.end(signal.SIGTERM) == 0
+
+
 async def test_a_port_that_is_taken_stops_the_start_with_one_sentence(start):
     taken = await asyncio.start_server(lambda reader, writer: None, "127.0.0.1", 0)
     async with taken:

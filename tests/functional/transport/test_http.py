@@ -9,7 +9,7 @@ import pytest
 from fastchat.transport import http
 from fastchat.transport.http import HttpError, HttpResponse, HttpServer
 from tests.functional.transport.conftest import until
-from tests.functional.transport.raw_client import upgrade_head
+from tests.functional.transport.raw_client import TEXT, close_frame, frame, upgrade_head
 
 
 def show(request):
@@ -247,3 +247,36 @@ async def test_both_kinds_share_the_port(server):
     assert "101" in await chat.read_head()
     assert "200" in await page.read_head()
     await until(lambda: server.endpoint.connections == 1)
+
+
+async def test_a_connection_that_was_used_for_pages_may_become_a_websocket(server):
+    await server.echo().start(routes=ROUTES)
+    client = await server.connect()
+    for _ in range(2):
+        await client.send(request("GET", "/show"))
+        await client.read_response()
+    await client.send(upgrade_head() + frame(TEXT, b"at once"))
+    assert "101" in await client.read_head()
+    assert await client.read_text() == "at once"
+    for text in ("hello", "x" * 100_000):
+        await client.send_frame(TEXT, text.encode())
+        assert await client.read_text() == text
+    assert server.endpoint.connections == 1
+    await client.send(close_frame(1000))
+    await client.expect_close(1000)
+    await until(lambda: server.endpoint.connections == 0)
+
+
+async def test_a_bad_handshake_on_a_used_connection_is_refused_and_pages_go_on(server):
+    await server.echo().start(routes=ROUTES)
+    client = await server.connect()
+    await client.send(request("GET", "/show"))
+    await client.read_response()
+    await client.send(upgrade_head(Sec_WebSocket_Key="short"))
+    head, body = await client.read_response()
+    assert head.startswith("HTTP/1.1 400")
+    assert b"Sec-WebSocket-Key" in body
+    await client.send(request("GET", "/show"))
+    head, _ = await client.read_response()
+    assert head.startswith("HTTP/1.1 200")
+    assert server.endpoint.connections == 0

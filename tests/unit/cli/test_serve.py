@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from fastchat.auth.demo import demo_key
 from fastchat.auth.tokens import TokenChecker
 from fastchat.cli import chat, main
 from fastchat.cli.serve import banner
@@ -27,6 +28,16 @@ def test_banner_names_the_url_the_health_page_and_the_commands_to_chat():
     assert f"fastchat, development mode: {URL}   health: http://127.0.0.1:3001/health" in lines
     assert "  .venv/bin/fastchat chat --as alice --to bob" in lines
     assert "  .venv/bin/fastchat chat --as bob --to alice" in lines
+
+
+def test_banner_links_to_the_page_with_the_key_of_this_secret():
+    link = f"Chat in the browser: http://127.0.0.1:3001/demo#{demo_key(bytes(range(48)))}"
+    assert link in banner(CONFIG, URL, {}).splitlines()
+
+
+def test_banner_links_to_no_page_that_is_off():
+    config = load(DEVELOPMENT | {"JWT_SECRET": SECRET, "DEMO_PAGE": "false"})
+    assert "/demo" not in banner(config, URL, {})
 
 
 @pytest.mark.usefixtures("program")
@@ -62,6 +73,7 @@ def test_with_a_database_of_ones_own_no_demo_user_is_offered():
     text = banner(config, URL, {})
     assert "alice" not in text
     assert "gentoken --user ID" in text
+    assert "Chat in the browser: http://127.0.0.1:3001/demo" in text.splitlines()
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ import io
 
 import pytest
 
+from fastchat.auth.tokens import TokenChecker
 from fastchat.cli import main
 from tests.unit.config.test_config import PRODUCTION, SECRET
 
@@ -85,3 +86,11 @@ def test_development_uses_the_secret_of_the_data_directory(capsys, monkeypatch, 
     assert main(["checktoken", token]) == 0
     monkeypatch.setenv("FASTCHAT_DATA_DIR", str(tmp_path / "other"))
     assert main(["checktoken", token]) == 1
+
+
+def test_a_token_of_the_backend_names_no_user_and_is_none_of_a_user(capsys):
+    assert main(["gentoken", "--service"]) == 0
+    token = capsys.readouterr().out.strip()
+    assert TokenChecker(base64.b64decode(SECRET)).check_service(token) is None
+    assert main(["checktoken", token]) == 1
+    assert "names no user" in capsys.readouterr().out

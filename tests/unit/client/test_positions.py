@@ -47,3 +47,25 @@ def test_names_those_that_moved_last():
     assert len(named) == MOST_NAMED
     assert "0" in named
     assert "1" not in named
+
+
+def test_what_is_missing_twice_is_not_waited_for():
+    positions = Positions()
+    positions.note_change("a", 1)
+    positions.note_change("a", 3)
+    assert positions.has_gaps
+    positions.settle()
+    assert positions.has_gaps
+    positions.settle()
+    assert not positions.has_gaps
+    assert positions.named()["a"].rev == 3
+
+
+def test_goes_on_where_it_was_saved():
+    positions = Positions()
+    positions.note_message("a", seq=1, rev=1)
+    positions.note_message("b", seq=5, rev=9)  # nothing of it is known for sure
+    positions.state = "s"
+    saved = positions.save()
+    assert saved == {"conversations": {"a": {"seq": 1, "rev": 1}}, "state": "s"}
+    assert Positions(saved).save() == saved

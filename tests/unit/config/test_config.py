@@ -18,6 +18,9 @@ DEVELOPMENT = {"NODE_ENV": "development"}
 
 # Names, defaults and units as the requirements and the protocol print them.
 PUBLISHED = {
+    "WEBHOOK_URL": "",
+    "WEBHOOK_SECRET": b"",
+    "SYSTEM_USER_ID": "system",
     "PORT": 3001,
     "NODE_ENV": "production",
     "MAX_CONNECTIONS": 50,
@@ -59,6 +62,7 @@ PUBLISHED = {
     "PRESENCE_SCOPE": "all",
     "TRUSTED_PROXIES": (),
     "ALLOWED_ORIGINS": (),
+    "DEMO_PAGE": True,
     "SHUTDOWN_TIMEOUT": 30.0,
     "CHAT_ENCRYPTION_KEYS": (),
     "CHAT_ENCRYPTION_SALT": "salt",
@@ -98,6 +102,7 @@ def test_production_starts_with_the_required_settings_alone():
     assert not config.is_development
     assert config.jwt_secret == bytes(range(48))
     assert config.log_format == "json"
+    assert not config.demo_page
 
 
 def test_production_names_everything_that_is_missing_at_once():
@@ -324,3 +329,18 @@ def test_representation_shows_no_secret():
     shown = repr(config)
     for secret in ("hunter", "kkkk", SECRET, repr(config.jwt_secret)):
         assert secret not in shown
+
+
+def test_webhooks_need_an_address_and_a_key_of_their_own():
+    key = base64.b64encode(bytes(range(40))).decode()
+    address = {"WEBHOOK_URL": "https://example.com/hooks"}
+    found = load(PRODUCTION | address | {"WEBHOOK_SECRET": f"whsec_{key}"})
+    assert found.webhook_secret == bytes(range(40))
+    assert "WEBHOOK_SECRET" in problems_of(**(PRODUCTION | address))[0]
+    assert "WEBHOOK_URL" in problems_of(**(PRODUCTION | {"WEBHOOK_SECRET": key}))[0]
+    same = PRODUCTION | address | {"WEBHOOK_SECRET": PRODUCTION["JWT_SECRET"]}
+    assert "a key of its own" in problems_of(**same)[0]
+    for wrong in ("ftp://example.com", "/hooks", "https://"):
+        assert "WEBHOOK_URL" in problems_of(**(PRODUCTION | address | {"WEBHOOK_URL": wrong}))[0]
+    plain = load(PRODUCTION | {"WEBHOOK_URL": "http://example.com", "WEBHOOK_SECRET": key})
+    assert any("WEBHOOK_URL" in warning for warning in plain.warnings)

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from fastchat.errors import ServiceUnavailable
-from fastchat.handlers.ordering import RoomOrder
+from fastchat.handlers.ordering import MARGIN, RoomOrder
 from fastchat.store.missed import PAGE, Gap, MissedMessage
 
 ROOM = 7
@@ -184,6 +184,22 @@ async def test_the_database_is_waited_for(world):
     world.come(3)
     await asyncio.sleep(0.05)
     assert world.revs == [1]
+    world.missed.is_away = False
+    await world.until(3)
+    assert world.revs == [1, 2, 3]
+
+
+async def test_what_grew_old_while_the_database_was_away_is_told_all_the_same(world):
+    now = asyncio.get_running_loop().time
+    world.present = 0.1 - MARGIN
+    world.missed.store(1, 2, 3)
+    stored_at = now()
+    world.come(1)
+    world.missed.is_away = True
+    world.come(3)
+    while now() < stored_at + 0.2:
+        await asyncio.sleep(0.01)
+    world.missed.store(1, 2, 3, age=now() - stored_at)
     world.missed.is_away = False
     await world.until(3)
     assert world.revs == [1, 2, 3]

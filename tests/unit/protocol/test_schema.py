@@ -10,7 +10,7 @@ from jsonschema import Draft202012Validator
 
 from fastchat import __version__
 from fastchat.cli import main
-from fastchat.cli.schema import asyncapi_text, json_schema_text
+from fastchat.cli.schema import asyncapi_text, json_schema_text, openapi_text
 from fastchat.errors import CommandError
 from fastchat.protocol.asyncapi import asyncapi, message_name
 from fastchat.protocol.codec import Codec
@@ -18,10 +18,13 @@ from fastchat.protocol.command import Bounds, find_ids, type_of
 from fastchat.protocol.commands import COMMANDS, TYPE_SPELLINGS
 from fastchat.protocol.event_types import EVENTS, REPLIES
 from fastchat.protocol.json_schema import json_schema
+from fastchat.protocol.openapi import OPERATIONS, openapi
+from fastchat.protocol.service_types import WEBHOOKS
 from tests.unit.protocol.test_documentation import ENCODED, EXAMPLES, ROOT, TAGS
 
 SCHEMA = json_schema()
 DOCUMENT = asyncapi(__version__)
+HTTP = openapi(__version__)
 CODEC = Codec(Bounds(message_length=10_000, group_members=10_000))  # the schema knows neither
 ID = re.compile(r"[A-Za-z0-9_.-]+")
 
@@ -58,7 +61,11 @@ def find(document, place):
 
 @pytest.mark.parametrize(
     ("name", "write"),
-    [("protocol.schema.json", json_schema_text), ("asyncapi.json", asyncapi_text)],
+    [
+        ("protocol.schema.json", json_schema_text),
+        ("asyncapi.json", asyncapi_text),
+        ("openapi.json", openapi_text),
+    ],
 )
 def test_the_committed_file_is_what_is_generated(name, write):
     is_same = (ROOT / "docs/schema" / name).read_text("utf-8") == write()
@@ -72,6 +79,8 @@ def test_the_command_prints_either_document(capsys):
     assert json.loads(capsys.readouterr().out) == SCHEMA
     assert main(["schema", "--asyncapi"]) == 0
     assert json.loads(capsys.readouterr().out) == DOCUMENT
+    assert main(["schema", "--openapi"]) == 0
+    assert json.loads(capsys.readouterr().out) == HTTP
 
 
 # JSON Schema
@@ -81,7 +90,9 @@ def test_the_schema_is_one():
     Draft202012Validator.check_schema(SCHEMA)
 
 
-@pytest.mark.parametrize("document", [SCHEMA, DOCUMENT], ids=["schema", "asyncapi"])
+@pytest.mark.parametrize(
+    "document", [SCHEMA, DOCUMENT, HTTP], ids=["schema", "asyncapi", "openapi"]
+)
 def test_every_reference_leads_somewhere(document):
     for place in set(references(document)):
         assert find(document, place)
@@ -223,3 +234,25 @@ def test_the_schemas_of_both_documents_are_the_same():
     listed = json.loads(moved)
     assert listed == {name: SCHEMA["$defs"][name] for name in listed}
     assert set(SCHEMA["$defs"]) - set(listed) == {"command", "event"}
+
+
+# OpenAPI
+
+
+def test_the_http_document_has_what_openapi_3_requires():
+    assert HTTP["openapi"] == "3.1.0"
+    assert set(HTTP["info"]) >= {"title", "version"}
+    described = {
+        (method.upper(), path): operation
+        for path, methods in HTTP["paths"].items()
+        for method, operation in methods.items()
+    }
+    assert set(described) == {(one.method, one.path) for one in OPERATIONS}
+    for operation in described.values():
+        assert operation["operationId"]
+        assert {"200", "400", "401", "503"} <= set(operation["responses"])
+        for response in operation["responses"].values():
+            assert response["description"]
+    assert set(HTTP["webhooks"]) == {type_of(kind) for kind in WEBHOOKS}
+    for schema in HTTP["components"]["schemas"].values():
+        Draft202012Validator.check_schema(schema)

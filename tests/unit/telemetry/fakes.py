@@ -89,6 +89,7 @@ def make_sources() -> Sources:
         conversations=range(11),
         event_queue=SimpleNamespace(queued=21, dropped=1, waiting=2),
         event_store=SimpleNamespace(delivered=17, depth=4, oldest_age=90.5),
+        webhooks=SimpleNamespace(stored=9, delivered=7, failures=3, given_up=1, dropped=2, depth=5),
         bus=SimpleNamespace(
             is_up=True,
             is_redis_connected=False,
