@@ -1,6 +1,7 @@
 """What the site needs besides docs/: pages of the root, and a menu of what there is."""
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,14 @@ LINK = re.compile(r"\[([^\]]*)\]\(([^)#\s]+)(#[^)]*)?\)")
 
 
 def on_config(config: MkDocsConfig) -> None:
-    """Leave out entries without a page, and fill in those that stand for a folder."""
+    """Leave out entries without a page, fill in those that stand for a folder, add the rest."""
     assert config.nav is not None
-    config.nav = _existing(config.nav, Path(config.docs_dir))
+    folder = Path(config.docs_dir)
+    config.nav = _existing(config.nav, folder)
+    named = set(_pages(config.nav))
+    rest = sorted({path.name for path in folder.glob("*.md")} - named)
+    if rest:
+        config.nav.append({"More": rest})
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
@@ -52,6 +58,15 @@ def _existing(nav: list[Any], folder: Path) -> list[Any]:
             continue
         found.append(target if title is None else {title: target})
     return found
+
+
+def _pages(nav: list[Any]) -> Iterator[str]:
+    for entry in nav:
+        target = next(iter(entry.values())) if isinstance(entry, dict) else entry
+        if isinstance(target, list):
+            yield from _pages(target)
+        else:
+            yield target
 
 
 def _mend(text: str, folder: Path) -> str:
