@@ -16,6 +16,7 @@ from fastchat._speedups import (
     sliding_window_py,
 )
 from fastchat.admission.connections import ConnectionRules
+from fastchat.admission.distant import UserCounts
 from fastchat.admission.ledger import OwnLedger, SharedLedger
 from fastchat.admission.limits import Limits
 from fastchat.admission.table import WindowTable
@@ -225,6 +226,18 @@ def test_a_thousand_commands_of_one_session(benchmark, ledger):
         return limits.command_refusals
 
     assert benchmark(admit) == 0
+
+
+def test_a_thousand_users_of_several_hosts_of_whom_one_did_something(benchmark, ledger):
+    """What is done ten times a second."""
+    limits = Limits(240, 1200, ledger)
+    counts = UserCounts(limits)
+    windows = {}
+    for number in range(CALLS):
+        windows[number] = limits.open_windows(str(number))
+        counts.watch(str(number))
+    windows[7][0].take(0.0)
+    assert benchmark(counts.changed) == ["7"]
 
 
 @pytest.mark.parametrize("addresses", [1, 1000])

@@ -61,6 +61,10 @@ class Connection(Protocol):
 class Window(Protocol):
     """A sliding window of accepted stamps; see ``SlidingWindow`` and ``SharedWindow``."""
 
+    @property
+    def counted(self) -> int:
+        """How many stamps this process has ever counted in it."""
+
     def wait(self, now: float, limit: int) -> float:
         """Return 0.0 when one more is admitted now, else the seconds until it is."""
 

@@ -2,11 +2,16 @@
 
 from collections.abc import Callable
 
+from fastchat.admission.connections import ConnectionRules
+from fastchat.admission.distant import AddressCounts, UserCounts
+from fastchat.admission.limits import Limits
 from fastchat.broker.carrier import OpenCarrier
 from fastchat.broker.exchange import Exchange
 from fastchat.broker.messages import (
+    Addresses,
     AnyMessage,
     Change,
+    Counted,
     Event,
     Everybody,
     Forget,
@@ -20,8 +25,10 @@ from fastchat.broker.messages import (
     Taken,
     Wake,
     WhoIsHere,
+    Windows,
 )
 from fastchat.handlers.all_sessions import AllSessions
+from fastchat.handlers.counting import Counting
 from fastchat.handlers.delivery import Delivery
 from fastchat.handlers.offline import OfflineEvents
 from fastchat.handlers.ordering import RoomOrder
@@ -33,12 +40,14 @@ from fastchat.handlers.rows import RowEncoder
 from fastchat.handlers.whereabouts import Whereabouts
 from fastchat.hub.directory import Directory
 from fastchat.hub.sessions import Hub
-from fastchat.protocol.codes import CloseCode
 from fastchat.interfaces import Sessions
+from fastchat.protocol.codes import CloseCode
 from fastchat.store.memberships import Memberships
 from fastchat.store.missed import Missed
 from fastchat.store.rooms import Rooms
 
+QUIET = 0.05  # seconds in which a new worker meets the others of its host
+QUIET_REDIS = 0.5  # and those of other hosts
 MEETING = 5.0  # seconds; what a worker stored before it was met may have been sent to nobody
 ENDING = 20.0  # seconds; what a worker stored before it ended may not have been sent
 
@@ -48,6 +57,7 @@ class OtherWorkers:
 
     Attributes:
         exchange: Counts what was said and what was lost.
+        counting: Lets limits hold over several hosts; None: there is only this one.
         relay: Tells the others of events.
         order: Keeps events of a room in their order.
         recovery: Looks for what was lost.
@@ -64,8 +74,9 @@ class OtherWorkers:
         rooms: Rooms,
         encoder: RowEncoder,
         missed: Missed,
+        limits: Limits,
+        rules: ConnectionRules,
         *,
-        quiet: float,
         uses_redis: bool,
     ) -> None:
         """Take the neighbours.
@@ -80,16 +91,21 @@ class OtherWorkers:
             rooms: Finds rooms.
             encoder: Encodes stored messages.
             missed: Reads what was missed.
-            quiet: Seconds in which a new worker meets all others.
-            uses_redis: The carrier is a Redis.
+            limits: Count users.
+            rules: Count addresses.
+            uses_redis: The carrier is a Redis, by which other hosts can be reached.
         """
-        self._quiet = quiet
         self._hub = hub
+        self._quiet = QUIET_REDIS if uses_redis else QUIET
         self._all_sessions: AllSessions | None = None
         self._uses_redis = uses_redis
         self.exchange = Exchange(name, open_carrier, self)
         self.whereabouts = Whereabouts(
-            self.exchange, hub, on_late=self._on_late, on_joined=self._on_joined
+            self.exchange,
+            hub,
+            on_late=self._on_late,
+            on_joined=self._on_joined,
+            on_arrived=self._on_arrived,
         )
         events = RoomEvents(rooms, memberships, encoder, hub, self.whereabouts.was_here)
         self.order = RoomOrder(missed, events.tell, self.whereabouts.present_for)
@@ -110,8 +126,18 @@ class OtherWorkers:
             Seen: whereabouts.on_seen,
             Everybody: lambda peer, _: whereabouts.on_everybody(peer),
             Listed: lambda peer, _: whereabouts.on_listed(peer),
-            WhoIsHere: lambda peer, _: whereabouts.on_met(peer),
+            WhoIsHere: lambda peer, _: self._on_asked(peer),
         }
+        self.counting: Counting | None = None
+        if uses_redis:
+            self.counting = counting = Counting(
+                name, self.exchange, hub, directory, UserCounts(limits), AddressCounts(rules)
+            )
+            self._handlers |= {
+                Counted: counting.on_counted,
+                Windows: counting.on_windows,
+                Addresses: counting.on_addresses,
+            }
 
     def connect(self, delivery: Delivery, offline: OfflineEvents) -> None:
         """Let events that are told here be told to the others too."""
@@ -195,6 +221,8 @@ class OtherWorkers:
         """Meet the others, and learn who is connected to them."""
         await self.exchange.start()
         self.recovery.start()
+        if self.counting is not None:
+            self.counting.start()
         await self.whereabouts.settle(self._quiet)
 
     async def drain(self, timeout: float) -> None:
@@ -206,6 +234,8 @@ class OtherWorkers:
         self.whereabouts.flush()
         if self._all_sessions is not None:
             await self._all_sessions.stop()
+        if self.counting is not None:
+            self.counting.stop()
         await self.exchange.stop()
         await self.recovery.stop()
         await self.order.stop()
@@ -217,12 +247,16 @@ class OtherWorkers:
     def on_met(self, peer: str) -> None:
         """There is another worker; it wants to know who is here."""
         self.whereabouts.on_met(peer)
+        if self.counting is not None:
+            self.counting.on_met(peer)
         self.recovery.request(MEETING)
 
     def on_ended(self, peer: str) -> None:
         """Another worker is gone."""
         self.whereabouts.on_ended(peer)
         self.relay.on_ended(peer)
+        if self.counting is not None:
+            self.counting.on_ended(peer)
         self.recovery.request(ENDING, with_changes=True)
 
     def on_loss(self, peer: str | None, age: float) -> None:
@@ -237,5 +271,16 @@ class OtherWorkers:
             for connection in self._hub.open_connections(user_id):
                 connection.close(CloseCode.SERVICE_RESTART, "Please reconnect")
 
+    def _on_asked(self, peer: str) -> None:
+        self.whereabouts.on_met(peer)
+        if self.counting is not None:
+            self.counting.on_asked(peer)
+
     def _on_joined(self, peer: str, user_ids: list[str]) -> None:
         self.relay.on_joined(peer, user_ids)
+        if self.counting is not None:
+            self.counting.on_joined(peer, user_ids)
+
+    def _on_arrived(self, user_ids: list[str]) -> None:
+        if self.counting is not None:
+            self.counting.on_arrived(user_ids)

@@ -63,8 +63,6 @@ from fastchat.transport.port import Listener, Refusal, bind, make_tls_context
 
 TICK = 1.0  # seconds
 CLOSE_TIME = 3.0  # seconds for the closing handshakes at the end
-QUIET = 0.05  # seconds in which a new worker meets the others of its host
-QUIET_REDIS = 0.5  # and those of other hosts
 RETRY_SPREAD = 10  # seconds over which clients are asked to come back after a shutdown
 
 
@@ -224,7 +222,8 @@ class Server(Stores):
                 self.rooms,
                 self.encoder,
                 Missed(self.pool, self._tables),
-                quiet=QUIET_REDIS if config.redis_url else QUIET,
+                self.limits,
+                self.rules,
                 uses_redis=bool(config.redis_url),
             )
         self.offline = OfflineEvents(

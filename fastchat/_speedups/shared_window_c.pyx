@@ -50,6 +50,7 @@ cdef class SharedWindow:
     cdef int64_t _window  # ticks
     cdef public Py_ssize_t entry
     cdef readonly object key
+    cdef readonly Py_ssize_t counted  # stamps of this process
 
     def __cinit__(
         self, words, lock, repair, key, Py_ssize_t limit, double window, Py_ssize_t capacity=0
@@ -180,6 +181,7 @@ cdef class SharedWindow:
             # Fails when another process was faster. A value never comes back to a slot.
             if exchange(place, oldest, stamp):
                 exchange(entry + TAIL, tail, tail + 1)
+                self.counted += 1
                 return 0.0
 
     cdef inline bint _is_full(self, uint64_t ring, uint64_t oldest, uint64_t ticks) noexcept:

@@ -42,9 +42,20 @@ class SharedWindow:
     Attributes:
         entry: Where the words of the entry begin; 0: it has none.
         key: Whose window it is, for the owner of the table.
+        counted: Stamps that this process has ever counted in it.
     """
 
-    __slots__ = ("_capacity", "_limit", "_lock", "_repair", "_window", "_words", "entry", "key")
+    __slots__ = (
+        "_capacity",
+        "_limit",
+        "_lock",
+        "_repair",
+        "_window",
+        "_words",
+        "counted",
+        "entry",
+        "key",
+    )
 
     def __init__(
         self,
@@ -85,6 +96,7 @@ class SharedWindow:
         self._capacity = capacity
         self.entry = 0
         self.key = key
+        self.counted = 0
 
     @property
     def capacity(self) -> int:
@@ -201,6 +213,7 @@ class SharedWindow:
             # Fails when another process was faster. A value never comes back to a slot.
             if self._exchange(place, oldest, max(ticks << TURN_BITS | 1, newest + 1)):
                 self._exchange(entry + TAIL, tail, tail + 1)
+                self.counted += 1
                 return 0.0
 
     def _exchange(self, place: int, found: int, wanted: int) -> bool:

@@ -15,6 +15,7 @@ cdef class SlidingWindow:
     cdef Py_ssize_t _limit
     cdef Py_ssize_t _capacity
     cdef double _window  # seconds
+    cdef readonly Py_ssize_t counted  # stamps that were ever recorded
 
     def __cinit__(self, Py_ssize_t limit, double window, Py_ssize_t capacity=0):
         capacity = capacity or limit
@@ -62,6 +63,7 @@ cdef class SlidingWindow:
             self._next = 0
         if self._count < self._size:
             self._count += 1
+        self.counted += 1
         return 0
 
     cpdef double take(self, double now, Py_ssize_t limit=0) except -1.0:

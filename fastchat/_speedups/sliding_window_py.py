@@ -15,9 +15,12 @@ class SlidingWindow:
     Equal to keeping every accepted stamp, dropping those that are ``window`` old or older, and
     admitting while fewer than ``limit`` are left. ``now`` is monotonic seconds and must not go
     back.
+
+    Attributes:
+        counted: Stamps that were ever recorded.
     """
 
-    __slots__ = ("_capacity", "_count", "_limit", "_next", "_ring", "_window")
+    __slots__ = ("_capacity", "_count", "_limit", "_next", "_ring", "_window", "counted")
 
     def __init__(self, limit: int, window: float, capacity: int = 0) -> None:
         """Make an empty window.
@@ -42,6 +45,7 @@ class SlidingWindow:
         self._ring = [0.0] * min(FIRST_SIZE, capacity)
         self._next = 0  # where the next stamp goes
         self._count = 0  # stamps in the ring, the newest before _next
+        self.counted = 0
 
     def wait(self, now: float, limit: int = 0) -> float:
         """Return 0.0 when one more is admitted now, else the seconds until it is.
@@ -65,6 +69,7 @@ class SlidingWindow:
         self._ring[self._next] = now
         self._next = (self._next + 1) % len(self._ring)
         self._count = min(self._count + 1, len(self._ring))
+        self.counted += 1
 
     def take(self, now: float, limit: int = 0) -> float:
         """Record and return 0.0 when one more is admitted now, else the seconds until it is."""

@@ -27,7 +27,12 @@ class ConnectionRefused(Exception):
 
 
 class ConnectionRules:
-    """Counts connections per address and requests per address and quarter of an hour."""
+    """Counts connections per address and requests per address and quarter of an hour.
+
+    Attributes:
+        news: Addresses whose connections changed here or that made requests, with the number of
+            these, since somebody else emptied it; None: nobody does.
+    """
 
     def __init__(
         self,
@@ -48,9 +53,11 @@ class ConnectionRules:
         self._max_per_ip = max_per_ip
         self._ip_requests = ip_requests
         self._open: dict[str, int] = {}
+        self._distant: dict[str, int] = {}
         self._requests: dict[str, Window] = {}
         self._ledger = ledger or OwnLedger()
         self._total = 0
+        self.news: dict[str, int] | None = None
         self.ip_refusals = 0
         self.connection_refusals = 0
 
@@ -58,6 +65,11 @@ class ConnectionRules:
     def connections_by_ip(self) -> Mapping[str, int]:
         """Open connections of this worker per address."""
         return self._open
+
+    @property
+    def distant_by_ip(self) -> Mapping[str, int]:
+        """Open connections on other hosts per address, as far as this worker counts them."""
+        return self._distant
 
     def open(self, remote_ip: str, now: float) -> None:
         """Count one more connection of an address; ``close`` must follow exactly once.
@@ -69,7 +81,8 @@ class ConnectionRules:
         # Between asking and counting no other worker may open one.
         with self._ledger.exclusive():
             own = self._open.get(remote_ip, 0)
-            if own + self._ledger.connections_elsewhere(window, now) >= self._max_per_ip:
+            known = own + self._distant.get(remote_ip, 0)
+            if known + self._ledger.connections_elsewhere(window, now) >= self._max_per_ip:
                 self.connection_refusals += 1
                 raise ConnectionRefused(CloseCode.POLICY_VIOLATION, "Connection limit exceeded")
             is_full = self._total >= self._max_connections
@@ -83,8 +96,9 @@ class ConnectionRules:
                     CloseCode.TRY_AGAIN_LATER, "Too many connections", worker_full=True
                 )
             self._open[remote_ip] = own + 1
-            self._ledger.set_connections(window, own + 1)
+            self._ledger.set_connections(window, known + 1)
         self._total += 1
+        self._note(remote_ip, 1)
 
     def close(self, remote_ip: str) -> None:
         """Give back what ``open`` counted."""
@@ -94,7 +108,9 @@ class ConnectionRules:
             self._open[remote_ip] = left
         else:
             del self._open[remote_ip]
+        left += self._distant.get(remote_ip, 0)
         self._ledger.set_connections(self._requests[remote_ip], left)
+        self._note(remote_ip, 0)
 
     def admit_request(self, remote_ip: str, now: float) -> int:
         """Count one HTTP request; return 0, or the whole seconds to wait when it is refused."""
@@ -102,15 +118,42 @@ class ConnectionRules:
         if wait > 0.0:
             self.ip_refusals += 1
             return max(1, ceil(wait))
+        self._note(remote_ip, 1)
         return 0
+
+    def count_distant(self, remote_ip: str, connections: int, requests: int, now: float) -> None:
+        """Count what an address does on other hosts, and tell the workers of this one.
+
+        Args:
+            remote_ip: The address.
+            connections: That it has there now, as far as this worker is to tell of them.
+            requests: That it made there lately.
+            now: Monotonic seconds.
+        """
+        window = self._request_window(remote_ip)
+        for _ in range(min(requests, self._ip_requests)):
+            window.take(now, self._ip_requests)
+        if connections:
+            self._distant[remote_ip] = connections
+        else:
+            self._distant.pop(remote_ip, None)
+        # Asked first, for a window that was never asked has no place to tell it in.
+        self._ledger.connections_elsewhere(window, now)
+        self._ledger.set_connections(window, self._open.get(remote_ip, 0) + connections)
 
     def sweep(self, now: float) -> Iterator[int]:
         """Forget addresses without connection and request; yield how many of each slice."""
         for part in in_slices(self._requests):
-            idle = [ip for ip in part if ip not in self._open and self._requests[ip].is_idle(now)]
+            gone = [ip for ip in part if ip not in self._open and ip not in self._distant]
+            idle = [ip for ip in gone if self._requests[ip].is_idle(now)]
             for remote_ip in idle:
                 self._ledger.close_window(self._requests.pop(remote_ip), now)
             yield len(idle)
+
+    def _note(self, remote_ip: str, requests: int) -> None:
+        """Keep what other hosts are to be told."""
+        if self.news is not None:
+            self.news[remote_ip] = self.news.get(remote_ip, 0) + requests
 
     def _request_window(self, remote_ip: str) -> Window:
         window = self._requests.get(remote_ip)

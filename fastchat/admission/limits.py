@@ -57,6 +57,15 @@ class Limits:
             self._windows[user_id] = found
         return found[0], self._connection_window(), found[1]
 
+    def windows_of(self, user_id: str) -> tuple[Window, Window] | None:
+        """Return the windows of a user's messages and commands; None: he was not here lately."""
+        return self._windows.get(user_id)
+
+    @property
+    def capacities(self) -> tuple[int, int]:
+        """The most that the windows of a user can hold."""
+        return self._messages * LONG_FACTOR, self._commands
+
     def open_command_window(self) -> SlidingWindow:
         """Return the window of a connection that has no session yet."""
         return SlidingWindow(self._commands, WINDOW)

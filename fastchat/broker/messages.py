@@ -109,6 +109,34 @@ class Wake(Message, tag=11):
     user_ids: list[str]
 
 
+class Counted(Message, tag=13):
+    """How many messages and how many commands of users were counted there since it last said so."""
+
+    counts: list[tuple[str, int, int]]
+
+
+class Windows(Message, tag=14):
+    """What was counted on the sender's host for a user who has come.
+
+    Seconds since each of his messages and commands within the window, ascending; those that the
+    host heard of from others included.
+    """
+
+    user_id: str
+    messages: list[float]
+    commands: list[float]
+
+
+class Addresses(Message, tag=15):
+    """How many connections addresses have there, and how many requests were counted since.
+
+    ``is_all``: whatever it said before of connections counts no more.
+    """
+
+    is_all: bool
+    counts: list[tuple[str, int, int]]
+
+
 class Question(Message, tag=20):
     """What the main backend asks of the sessions there; ``Reply`` with the ticket is the answer.
 
@@ -142,6 +170,9 @@ AnyMessage: TypeAlias = (
     | Live
     | Forget
     | Wake
+    | Counted
+    | Windows
+    | Addresses
     | Question
     | Reply
 )

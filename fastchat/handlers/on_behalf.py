@@ -31,6 +31,8 @@ class SendHandler(Protocol):
 class Unlimited:
     """A window in which everything is admitted."""
 
+    counted = 0
+
     def wait(self, now: float, limit: int) -> float:
         """Admit."""
         return 0.0

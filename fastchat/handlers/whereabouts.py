@@ -1,8 +1,8 @@
 """Who is connected to which worker: told to the others, and learned from them. Hot path.
 
 A user who has come is known elsewhere when all others have said so. Until then something may be
-stored that is not sent here, so his client is answered only then. Where another worker does not answer
-in time, the client is answered all the same, and has to come again when that worker has.
+stored that is not sent here, so his client is answered only then. Where another worker does not
+answer in time, the client is answered all the same, and has to come again when that worker has.
 """
 
 import asyncio
@@ -42,6 +42,10 @@ class Bus(Protocol):
     def is_up(self) -> bool:
         """Whether everybody can be heard."""
 
+    @property
+    def is_carried(self) -> bool:
+        """Whether anything is carried at all."""
+
     def post(self, peer: str, message: AnyMessage) -> None:
         """Say something to one."""
 
@@ -65,6 +69,7 @@ class Whereabouts:
 
     ``on_late(user_ids)``: something that was stored for them may not have been sent here.
     ``on_joined(peer, user_ids)``: they are connected there from now on.
+    ``on_arrived(user_ids)``: here.
     """
 
     def __init__(
@@ -74,6 +79,7 @@ class Whereabouts:
         *,
         on_late: Callable[[list[str]], None],
         on_joined: Callable[[str, list[str]], None],
+        on_arrived: Callable[[list[str]], None],
         late: float = LATE,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -83,6 +89,7 @@ class Whereabouts:
         self._on_late = on_late
         self._on_joined = on_joined
         self._late = late
+        self._on_arrived = on_arrived
         self._clock = clock
         self._loop = asyncio.get_running_loop()
         self._since: dict[str, float] = {}  # when the first session of a user began
@@ -123,6 +130,7 @@ class Whereabouts:
         for people in _slices(arrivals):
             message = self._announce(people, set(self._bus.peers))
             self._bus.post_all(message)
+            self._on_arrived([person.user_id for person in people])
         for user_ids in _slices(departures):
             self._bus.post_all(Left(user_ids))
 

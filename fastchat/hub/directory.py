@@ -48,6 +48,10 @@ class Directory:
         if not self._users.get(worker):
             self._users.pop(worker, None)
 
+    def places_of(self, user_id: str) -> tuple[str, ...]:
+        """Return the other workers that a user is connected to."""
+        return self._places.get(user_id, ())
+
     def split(self, user_ids: Iterable[str]) -> "dict[str, list[str]]":
         """Return users by the other worker that they are connected to; one may be on several."""
         found: dict[str, list[str]] = {}

@@ -190,3 +190,25 @@ async def test_a_page_is_not_served_from_memory_while_a_worker_cannot_be_heard(s
     await until(lambda: not workers[1].server.others.is_up, PATIENCE)
     await say_id(alice, "2", "second")
     assert await contents(bob, "1") == ["first", "second"]
+
+
+async def test_a_client_is_answered_when_all_workers_know_of_it(start_lossy, wire):
+    workers = await start_lossy()
+    (alice,) = await workers.join(1)
+    wire.loss = 1.0
+    bob = await workers[1].guest()
+    await bob.send(type="authenticate", token=workers[1].token(2))
+    await bob.assert_nothing("connected", within=0.3)
+    wire.loss = 0.0
+    await bob.expect("connected", PATIENCE)
+    await say_id(alice, "2", "seen at once")
+    assert (await bob.expect("new_private_message"))["message"]["content"] == "seen at once"
+
+
+async def test_a_client_that_a_worker_heard_of_too_late_has_to_come_again(start_lossy, wire):
+    workers = await start_lossy()
+    await workers.join(1)
+    wire.loss = 1.0
+    bob = await workers[1].join(2)  # answered all the same, after some seconds
+    wire.loss = 0.0
+    assert await bob.wait_closed(PATIENCE) == (1012, "Please reconnect")

@@ -27,6 +27,7 @@ def test_it_knows_who_is_where(steps):
         assert len(directory) == len({u for _, u in known})
     for user in "12345":
         assert (user in directory) == any(u == user for _, u in known)
+        assert set(directory.places_of(user)) == {w for w, u in known if u == user}
     for worker in "abc":
         assert directory.users_of(worker) == {u for w, u in known if w == worker}
     found = directory.split("12345")

@@ -165,6 +165,19 @@ def test_two_windows_count_both_or_none(ledger, make_window, own):
     assert (shared.wait(80.0), connection.wait(80.0)) == (60.0, 60.0)
 
 
+def test_a_window_knows_how_many_stamps_this_process_ever_counted(table, names):
+    name = str(next(names))
+    windows = [
+        TwinLedger(twin, table, seat, run=seat).open_window("test", name, 3, 60.0)
+        for seat, twin in enumerate(TWINS, 1)
+    ]
+    for now in (0.0, 1.0, 60.0):
+        for window in windows:
+            window.take(now)
+    # Of six one was refused.
+    assert [window.counted for window in windows] == [3, 2]
+
+
 def test_either_twin_goes_on_where_the_other_stopped(table, names):
     name = str(next(names))
     windows = [

@@ -114,3 +114,14 @@ def test_impossible_windows_are_refused(kernel, arguments):
 def test_a_limit_beyond_the_capacity_is_refused(kernel, limit):
     with pytest.raises(ValueError, match="expected 1 to 4"):
         kernel.SlidingWindow(2, 1.0, 4).wait(0.0, limit)
+
+
+def test_it_knows_how_many_stamps_it_ever_recorded(kernel):
+    first, second = (kernel.SlidingWindow(2, 60.0) for _ in range(2))
+    for now in (0.0, 0.0, 1.0, 60.0):
+        first.take(now)
+    assert first.counted == 3
+    second.record(60.0)
+    assert kernel.admit_both(first, second, 60.0, 2) == 0.0
+    assert kernel.admit_both(first, second, 60.0, 2) > 0.0
+    assert (first.counted, second.counted) == (4, 2)
