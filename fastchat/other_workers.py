@@ -41,7 +41,6 @@ from fastchat.handlers.whereabouts import Whereabouts
 from fastchat.hub.directory import Directory
 from fastchat.hub.sessions import Hub
 from fastchat.interfaces import Sessions
-from fastchat.protocol.codes import CloseCode
 from fastchat.store.memberships import Memberships
 from fastchat.store.missed import Missed
 from fastchat.store.rooms import Rooms
@@ -95,7 +94,6 @@ class OtherWorkers:
             rules: Count addresses.
             uses_redis: The carrier is a Redis, by which other hosts can be reached.
         """
-        self._hub = hub
         self._quiet = QUIET_REDIS if uses_redis else QUIET
         self._all_sessions: AllSessions | None = None
         self._uses_redis = uses_redis
@@ -103,13 +101,21 @@ class OtherWorkers:
         self.whereabouts = Whereabouts(
             self.exchange,
             hub,
-            on_late=self._on_late,
+            on_late=lambda age: self.recovery.request(age),
             on_joined=self._on_joined,
             on_arrived=self._on_arrived,
         )
         events = RoomEvents(rooms, memberships, encoder, hub, self.whereabouts.was_here)
         self.order = RoomOrder(missed, events.tell, self.whereabouts.present_for)
-        self.relay = Relay(self.exchange, hub, directory, self.order, recent, memberships)
+        self.relay = Relay(
+            self.exchange,
+            hub,
+            directory,
+            self.order,
+            recent,
+            memberships,
+            is_known_by=self.whereabouts.is_known_by,
+        )
         self.recovery = Recovery(missed, hub, self.order, events, recent)
         hub.watcher = self.whereabouts
         recent.is_told = self.whereabouts.is_told
@@ -125,8 +131,8 @@ class OtherWorkers:
             Left: whereabouts.on_left,
             Seen: whereabouts.on_seen,
             Everybody: lambda peer, _: whereabouts.on_everybody(peer),
-            Listed: lambda peer, _: whereabouts.on_listed(peer),
-            WhoIsHere: lambda peer, _: self._on_asked(peer),
+            Listed: whereabouts.on_listed,
+            WhoIsHere: self._on_asked,
         }
         self.counting: Counting | None = None
         if uses_redis:
@@ -246,7 +252,7 @@ class OtherWorkers:
 
     def on_met(self, peer: str) -> None:
         """There is another worker; it wants to know who is here."""
-        self.whereabouts.on_met(peer)
+        self.whereabouts.tell_all(peer)
         if self.counting is not None:
             self.counting.on_met(peer)
         self.recovery.request(MEETING)
@@ -259,20 +265,18 @@ class OtherWorkers:
             self.counting.on_ended(peer)
         self.recovery.request(ENDING, with_changes=True)
 
+    def on_beat(self) -> None:
+        """Another second has passed."""
+        self.whereabouts.on_beat()
+
     def on_loss(self, peer: str | None, age: float) -> None:
         """What others said may be lost."""
         self.recovery.request(age)
         if peer is not None:
-            self.exchange.post(peer, WhoIsHere())
+            self.whereabouts.ask(peer)
 
-    def _on_late(self, user_ids: list[str]) -> None:
-        """Let clients come again that were answered before all workers knew of them."""
-        for user_id in user_ids:
-            for connection in self._hub.open_connections(user_id):
-                connection.close(CloseCode.SERVICE_RESTART, "Please reconnect")
-
-    def _on_asked(self, peer: str) -> None:
-        self.whereabouts.on_met(peer)
+    def _on_asked(self, peer: str, message: WhoIsHere) -> None:
+        self.whereabouts.on_asked(peer, message)
         if self.counting is not None:
             self.counting.on_asked(peer)
 

@@ -42,6 +42,9 @@ class Listener(Protocol):
     def on_ended(self, peer: str) -> None:
         """Another worker is gone."""
 
+    def on_beat(self) -> None:
+        """Another second has passed."""
+
     def on_loss(self, peer: str | None, age: float) -> None:
         """What was said in the last ``age`` seconds may be lost; by this one, or by any."""
 
@@ -133,6 +136,14 @@ class Exchange:
         """Whether the carrier works and nobody is silent."""
         limit = self._clock() - self._silence
         return self._carrier.is_up and all(p.heard_at >= limit for p in self._peers.values())
+
+    @property
+    def audible(self) -> set[str]:
+        """The other workers that can be heard at the moment."""
+        if self._down_since is not None or not self._carrier.is_up:
+            return set()
+        limit = self._clock() - self._silence
+        return {name for name, peer in self._peers.items() if peer.heard_at >= limit}
 
     @property
     def is_carried(self) -> bool:
@@ -318,6 +329,7 @@ class Exchange:
         now = self._clock()
         late = now - self._ticked_at - self._beat
         self._ticked_at = now
+        self._listener.on_beat()
         self._say_beat()
         if late > self._beat:
             # This worker itself stood still; what came meanwhile has yet to be read.

@@ -42,11 +42,15 @@ class Everybody(Message, tag=3):
 
 
 class Listed(Message, tag=12):
-    """That was everybody."""
+    """That was everybody; ``ticket``: of the question, 0 when nobody has asked."""
+
+    ticket: int
 
 
 class WhoIsHere(Message, tag=4):
-    """Something was lost: ``Everybody`` is the answer."""
+    """Something was lost: ``Everybody`` is the answer, with the ticket at its end."""
+
+    ticket: int
 
 
 class Seen(Message, tag=5):

@@ -2,14 +2,14 @@
 
 import asyncio
 import itertools
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 from fastchat.broker import messages
 from fastchat.broker.messages import Event, Forget, Live, Taken, Wake
 from fastchat.handlers.asked import Asked
 from fastchat.handlers.drain import Change
 from fastchat.handlers.offline import OfflineEvents
-from fastchat.handlers.ordering import RoomOrder
+from fastchat.handlers.ordering import AGE, RoomOrder
 from fastchat.handlers.recent import RecentPages
 from fastchat.handlers.whereabouts import Bus
 from fastchat.hub.directory import Directory
@@ -34,14 +34,17 @@ class Relay:
         order: RoomOrder,
         recent: RecentPages,
         memberships: Memberships,
+        *,
+        is_known_by: Callable[[str], bool],
     ) -> None:
-        """Take the neighbours."""
+        """Take the neighbours, and whether another worker knows everybody who is here."""
         self._bus = bus
         self._hub = hub
         self._directory = directory
         self._order = order
         self._recent = recent
         self._memberships = memberships
+        self._is_known_by = is_known_by
         self._loop = asyncio.get_running_loop()
         self._tickets = itertools.count(1)
         self._asked: dict[int, tuple[str, Asked]] = {}  # by ticket, with the worker
@@ -115,6 +118,10 @@ class Relay:
     def on_event(self, peer: str, event: Event) -> None:
         """Something happened in a room."""
         self._note(event.room_id, event.group_rev)
+        if event.is_message and not self._is_known_by(peer):
+            # Who has just come here may be missing among its receivers.
+            self._order.catch_up(event.room_id, event.rev, AGE)
+            return
         self._order.offer(
             event.room_id,
             event.rev,

@@ -1,8 +1,8 @@
 """Who is connected to which worker: told to the others, and learned from them. Hot path.
 
 A user who has come is known elsewhere when all others have said so. Until then something may be
-stored that is not sent here, so his client is answered only then. Where another worker does not
-answer in time, the client is answered all the same, and has to come again when that worker has.
+stored that is not sent here, so his client is answered only then. A worker that cannot be heard is
+not waited for: what such a one stores is looked for in the database.
 """
 
 import asyncio
@@ -20,11 +20,14 @@ from fastchat.broker.messages import (
     Listed,
     Person,
     Seen,
+    WhoIsHere,
 )
 from fastchat.hub.sessions import Hub
 from fastchat.interfaces import User
 
-LATE = 2.0  # seconds that a client waits until all workers know of it
+PATIENCE = 4.0  # seconds; a command is answered within five
+AGAIN = 1.0  # seconds until something is said again that was not answered
+LATE = 0.5  # seconds from which on something may have been missed meanwhile
 MARGIN = 1.0  # seconds
 SETTLING = 2.0  # seconds that a new worker waits for the lists of the others
 
@@ -43,6 +46,10 @@ class Bus(Protocol):
         """Whether everybody can be heard."""
 
     @property
+    def audible(self) -> set[str]:
+        """The other workers that can be heard at the moment."""
+
+    @property
     def is_carried(self) -> bool:
         """Whether anything is carried at all."""
 
@@ -56,10 +63,10 @@ class Bus(Protocol):
 class _Announcement:
     """Users who came, and the workers that have not answered yet."""
 
-    __slots__ = ("at", "peers", "user_ids")
+    __slots__ = ("at", "peers", "people")
 
-    def __init__(self, user_ids: list[str], peers: set[str], at: float) -> None:
-        self.user_ids = user_ids
+    def __init__(self, people: list[Person], peers: set[str], at: float) -> None:
+        self.people = people
         self.peers = peers
         self.at = at
 
@@ -67,7 +74,7 @@ class _Announcement:
 class Whereabouts:
     """Tells others who is here, and the hub who is elsewhere.
 
-    ``on_late(user_ids)``: something that was stored for them may not have been sent here.
+    ``on_late(age)``: what was stored in the last ``age`` seconds may not have been sent here.
     ``on_joined(peer, user_ids)``: they are connected there from now on.
     ``on_arrived(user_ids)``: here.
     """
@@ -77,18 +84,16 @@ class Whereabouts:
         bus: Bus,
         hub: Hub,
         *,
-        on_late: Callable[[list[str]], None],
+        on_late: Callable[[float], None],
         on_joined: Callable[[str, list[str]], None],
         on_arrived: Callable[[list[str]], None],
-        late: float = LATE,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Take how to speak, who is here, whom to tell, and seconds that a client waits."""
+        """Take how to speak, who is here, and whom to tell."""
         self._bus = bus
         self._hub = hub
         self._on_late = on_late
         self._on_joined = on_joined
-        self._late = late
         self._on_arrived = on_arrived
         self._clock = clock
         self._loop = asyncio.get_running_loop()
@@ -101,6 +106,7 @@ class Whereabouts:
         self._unseen: dict[int, _Announcement] = {}
         self._stale: dict[str, set[str]] = {}  # by worker that tells anew who is there
         self._listed: set[str] = set()
+        self._asked: dict[str, int] = {}  # who has yet to tell anew who is there, and the ticket
 
     def arrive(self, user: User) -> None:
         """Take note of a user's first session here."""
@@ -138,7 +144,28 @@ class Whereabouts:
         """Wait until all other workers know that a user is here, but not for long."""
         waiter = self._waiters.get(user_id)
         if waiter is not None:
-            await asyncio.wait((waiter,), timeout=self._late)
+            await asyncio.wait((waiter,), timeout=PATIENCE)
+
+    def is_known_by(self, peer: str) -> bool:
+        """Whether a worker knows everybody who is here."""
+        return not any(peer in announced.peers for announced in self._unseen.values())
+
+    def on_beat(self) -> None:
+        """Say again what was not answered, and wait for nobody who cannot be heard."""
+        audible = self._bus.audible
+        limit = self._clock() - AGAIN
+        for ticket, announced in list(self._unseen.items()):
+            self._release_unless(announced, audible)
+            here = [person for person in announced.people if person.user_id in self._since]
+            for peer in announced.peers & audible if announced.at < limit else ():
+                self._bus.post(peer, Joined(ticket, here))
+        for peer in self._asked.keys() & audible:
+            self._bus.post(peer, WhoIsHere(self._asked[peer]))
+
+    def ask(self, peer: str) -> None:
+        """Let a worker tell anew who is there: something of what it said was lost."""
+        self._asked[peer] = next(self._tickets)
+        self._bus.post(peer, WhoIsHere(self._asked[peer]))
 
     def present_for(self, user_ids: Iterable[str]) -> float:
         """Return for how many seconds the first of some users has been here; 0.0: nobody is."""
@@ -156,20 +183,26 @@ class Whereabouts:
         known_since = self._known_since.get(user_id)
         return known_since is not None and known_since <= since and self._bus.is_up
 
-    def on_met(self, peer: str) -> None:
-        """Tell a worker that is new, or has forgotten, who is here."""
+    def on_asked(self, peer: str, message: WhoIsHere) -> None:
+        """A worker has lost something of what this one said."""
+        self.tell_all(peer, message.ticket)
+
+    def tell_all(self, peer: str, ticket: int = 0) -> None:
+        """Tell a worker that is new, or has lost something, who is here."""
         self._bus.post(peer, Everybody())
         people = [_person(user) for user in self._hub.local_users()]
         for part in _slices(people):
             self._bus.post(peer, self._announce(part, {peer}))
-        self._bus.post(peer, Listed())
+        self._bus.post(peer, Listed(ticket))
 
     def on_ended(self, peer: str) -> None:
         """Nobody is there any more."""
         self._stale.pop(peer, None)
         self._listed.discard(peer)
+        self._asked.pop(peer, None)
         self._remove(peer, self._hub.users_elsewhere(peer))
-        self._see(peer, max(self._unseen, default=0))
+        for ticket in list(self._unseen):
+            self._see(peer, ticket)
 
     def on_everybody(self, peer: str) -> None:
         """A worker tells anew who is there."""
@@ -187,9 +220,11 @@ class Whereabouts:
         self._bus.post(peer, Seen(message.ticket))
         self._on_joined(peer, user_ids)
 
-    def on_listed(self, peer: str) -> None:
+    def on_listed(self, peer: str, message: Listed) -> None:
         """A worker has told who is there; nobody else is."""
         self._listed.add(peer)
+        if self._asked.get(peer) == message.ticket:
+            del self._asked[peer]
         self._remove(peer, self._stale.pop(peer, ()))
 
     def on_left(self, peer: str, message: Left) -> None:
@@ -220,30 +255,39 @@ class Whereabouts:
 
     def _announce(self, people: list[Person], peers: set[str]) -> Joined:
         ticket = next(self._tickets)
-        user_ids = [person.user_id for person in people]
-        self._unseen[ticket] = _Announcement(user_ids, peers, self._clock())
-        if not peers:
+        announced = self._unseen[ticket] = _Announcement(people, peers, self._clock())
+        if peers:
+            self._release_unless(announced, self._bus.audible)
+        else:
             self._know(ticket)
         return Joined(ticket, people)
 
-    def _see(self, peer: str, last: int) -> None:
-        """Take the answer of a worker to all that it was told, up to a ticket."""
-        for ticket in [ticket for ticket in self._unseen if ticket <= last]:
-            peers = self._unseen[ticket].peers
-            peers.discard(peer)
-            if not peers:
+    def _see(self, peer: str, ticket: int) -> None:
+        """Take the answer of a worker."""
+        announced = self._unseen.get(ticket)
+        if announced is not None and peer in announced.peers:
+            announced.peers.discard(peer)
+            if announced.peers:
+                self._release_unless(announced, self._bus.audible)
+            else:
                 self._know(ticket)
 
     def _know(self, ticket: int) -> None:
         """Take note that all workers know of the users of a ticket."""
         announced = self._unseen.pop(ticket)
         now = self._clock()
-        for user_id in announced.user_ids:
-            if user_id in self._since:
-                self._known_since.setdefault(user_id, now)
-                self._release(user_id)
-        if now - announced.at > self._late:
-            self._on_late(announced.user_ids)
+        for person in announced.people:
+            if person.user_id in self._since:
+                self._known_since.setdefault(person.user_id, now)
+                self._release(person.user_id)
+        if now - announced.at > LATE:
+            self._on_late(now - announced.at)
+
+    def _release_unless(self, announced: _Announcement, audible: set[str]) -> None:
+        """Let clients wait no more unless for a worker that can be heard."""
+        if not announced.peers & audible:
+            for person in announced.people:
+                self._release(person.user_id)
 
     def _release(self, user_id: str) -> None:
         waiter = self._waiters.pop(user_id, None)

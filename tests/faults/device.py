@@ -99,7 +99,9 @@ class Connection(WSListener):
             transport = self._transport.underlying_transport
             sock = transport.get_extra_info("socket")
             with suppress(OSError):  # the other side was quicker
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+                if sock.fileno() < 0:
+            return  # it has ended by itself
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
             transport.abort()
 
     def pause(self) -> None:

@@ -42,6 +42,9 @@ class Worker:
     def on_ended(self, peer):
         self.ended.append(peer)
 
+    def on_beat(self):
+        pass
+
     def on_loss(self, peer, age):
         self.losses.append(peer)
 

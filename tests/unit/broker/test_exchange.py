@@ -75,6 +75,9 @@ class Ear:
     def on_ended(self, peer):
         self.ended.append(peer)
 
+    def on_beat(self):
+        pass
+
     def on_loss(self, peer, age):
         self.losses.append((peer, age))
 
