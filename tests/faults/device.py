@@ -98,10 +98,9 @@ class Connection(WSListener):
         if self._transport is not None and not self.ended.is_set():
             transport = self._transport.underlying_transport
             sock = transport.get_extra_info("socket")
-            with suppress(OSError):  # the other side was quicker
-                if sock.fileno() < 0:
-            return  # it has ended by itself
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+            # The other side may have been quicker; a socket that is closed has no number any more.
+            with suppress(OSError, ValueError):
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
             transport.abort()
 
     def pause(self) -> None:
