@@ -16,6 +16,7 @@ from fastchat.errors import ServiceUnavailable
 from fastchat.store.missed import PAGE, Gap, MissedMessage
 
 MOST_ROOMS = 100_000
+GRACE = 0.01  # seconds until the database is asked what is missing; mostly it is on its way
 PATIENCE = 1.0  # seconds that an event waits for its predecessor
 AGE = 10.0  # seconds; what is older was told, unless it is known that something was lost
 MARGIN = 0.5  # seconds; what happened shortly before somebody came is told rather than missed
@@ -41,7 +42,7 @@ class MissedReader(Protocol):
 class _Room:
     """``last``: the newest ``rev`` that was told, or below the first; None: nothing is known."""
 
-    __slots__ = ("changed", "held", "is_resolving", "last", "since", "wanted")
+    __slots__ = ("changed", "held", "is_resolving", "last", "since", "timer", "wanted")
 
     def __init__(self) -> None:
         self.last: int | None = None
@@ -51,6 +52,7 @@ class _Room:
         # database may be away for long before it can be asked.
         self.since = math.inf
         self.is_resolving = False
+        self.timer: asyncio.TimerHandle | None = None
         self.changed: asyncio.Event | None = None  # set when something comes while it is awaited
 
 
@@ -68,6 +70,7 @@ class RoomOrder:
         tell: Tell,
         present_for: PresentFor,
         *,
+        grace: float = GRACE,
         patience: float = PATIENCE,
         most_rooms: int = MOST_ROOMS,
     ) -> None:
@@ -77,11 +80,13 @@ class RoomOrder:
             missed: Reads what is missing.
             tell: ``tell(room_id, messages)``; returns when it is done.
             present_for: For how many seconds the first of some users has been here.
+            grace: Seconds until the database is asked what is missing.
             patience: Seconds until something that does not come is read.
             most_rooms: How many are remembered.
         """
         self._missed = missed
         self._tell = tell
+        self._grace = grace
         self._patience = patience
         self._present_for = present_for
         self._most_rooms = most_rooms
@@ -128,6 +133,10 @@ class RoomOrder:
         elif last is not None and rev == last + 1 and not room.is_resolving:
             room.last = rev
             deliver()
+            if room.held:
+                self._release(room)
+                if not room.held:
+                    self._calm(room)
         else:
             held = room.held.setdefault(rev, [])
             if is_message and any(is_other_message for _, is_other_message in held):
@@ -137,7 +146,11 @@ class RoomOrder:
             self._look_back(room, min(AGE, self._present_for(user_ids) + MARGIN))
             if room.changed is not None:
                 room.changed.set()
-            self._resolve(room_id, room)
+            if last is None:
+                self._resolve(room_id, room)
+            elif room.timer is None and not room.is_resolving:
+                loop = asyncio.get_running_loop()
+                room.timer = loop.call_later(self._grace, self._resolve, room_id, room)
 
     def last(self, room_id: int) -> int | None:
         """Return the newest ``rev`` that was told of in a room; None: not known."""
@@ -159,6 +172,9 @@ class RoomOrder:
 
     async def drain(self, timeout: float) -> None:
         """Wait until what is held now has been told."""
+        for room_id, room in self._rooms.items():
+            if room.timer is not None:
+                self._resolve(room_id, room)
         if self._tasks:
             await asyncio.wait(set(self._tasks), timeout=timeout)
 
@@ -167,6 +183,18 @@ class RoomOrder:
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        for room in self._rooms.values():
+            self._calm(room)
+            self.held -= sum(map(len, room.held.values()))
+            room.held.clear()
+
+    @staticmethod
+    def _calm(room: _Room) -> None:
+        """Take note that nothing is missing."""
+        room.since = math.inf
+        if room.timer is not None:
+            room.timer.cancel()
+            room.timer = None
 
     @staticmethod
     def _look_back(room: _Room, age: float) -> None:
@@ -176,14 +204,17 @@ class RoomOrder:
         room = self._rooms[room_id] = _Room()
         while len(self._rooms) > self._most_rooms:
             oldest = next(iter(self._rooms))
-            if self._rooms[oldest].is_resolving:
+            if self._rooms[oldest].held or self._rooms[oldest].is_resolving:
                 self._rooms.move_to_end(oldest)
                 break
             del self._rooms[oldest]
         return room
 
     def _resolve(self, room_id: int, room: _Room) -> None:
-        if room.is_resolving:
+        if room.timer is not None:
+            room.timer.cancel()
+            room.timer = None
+        if room.is_resolving or not (room.held or room.wanted):
             return
         room.is_resolving = True
         task = asyncio.get_running_loop().create_task(self._work_off(room_id, room))
@@ -204,8 +235,6 @@ class RoomOrder:
         finally:
             room.is_resolving = False
             room.wanted, room.since = 0, math.inf
-            for delivers in room.held.values():  # this worker ends
-                self.held -= len(delivers)
 
     async def _close_gap(self, room_id: int, room: _Room) -> None:
         """Tell of what is missing before the first event that is held, and of that event."""

@@ -42,12 +42,16 @@ class FakeMissed:
 
 
 class World:
-    def __init__(self, patience=0.02):
+    def __init__(self, patience=0.02, grace=0.001):
         self.missed = FakeMissed()
         self.told = []
         self.present = 3600.0
         self.order = RoomOrder(
-            self.missed, self.tell, lambda user_ids: self.present, patience=patience
+            self.missed,
+            self.tell,
+            lambda user_ids: self.present,
+            grace=grace,
+            patience=patience,
         )
 
     async def tell(self, room_id, messages):
@@ -114,6 +118,38 @@ async def test_what_overtakes_is_held_until_its_predecessor_comes(world):
     world.come(2)
     await world.until(3)
     assert world.told == [("came", 1), ("came", 2), ("came", 3)]
+
+
+async def test_the_database_is_not_asked_for_what_is_just_on_its_way():
+    world = World(grace=60.0)
+    world.missed.store(*range(1, 8))
+    world.come(1)
+    world.come(3)
+    world.come(5)
+    world.come(6)
+    assert world.revs == [1]
+    world.come(2)
+    assert world.revs == [1, 2, 3]
+    world.come(4)
+    assert world.revs == [1, 2, 3, 4, 5, 6]
+    assert world.order.held == 0
+    world.come(7)
+    assert world.revs == list(range(1, 8))
+    assert world.missed.asked == []
+    await world.order.stop()
+
+
+async def test_the_end_does_not_wait_for_what_is_on_its_way():
+    world = World(grace=60.0)
+    world.missed.store(1, 2, 3)
+    world.come(1)
+    world.come(3)
+    await world.order.drain(5.0)
+    assert world.revs == [1, 2, 3]
+    world.missed.store(4, 5)
+    world.come(5)
+    await world.order.stop()
+    assert world.order.held == 0
 
 
 async def test_what_does_not_come_is_read(world):
