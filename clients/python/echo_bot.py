@@ -2,8 +2,8 @@
 
     URL=ws://127.0.0.1:3001 TOKEN=… .venv/bin/python clients/python/echo_bot.py
 
-``TOKEN`` is what ``fastchat gentoken --user ID`` prints, or the backend. The bot comes back by itself
-when the connection ends, and answers what it missed meanwhile.
+``TOKEN`` is what ``fastchat gentoken --user ID`` prints, or the backend. The bot comes back by
+itself when the connection ends, and answers what it missed meanwhile.
 """
 
 import asyncio
