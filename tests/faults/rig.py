@@ -102,7 +102,10 @@ class Rig:
             device.begin_part()
         for host in self.servers.hosts:
             host.read_log()
-            violations += [Violation(Kind.PHANTOM, str(bug)[:2000]) for bug in host.bugs]
+            violations += [
+                Violation(Kind.PHANTOM, f"{str(bug)[:300]} … {str(bug)[-900:]}")
+                for bug in host.bugs
+            ]
             host.bugs.clear()
         for row in stored:
             self._tops[row.room] = row.seq
