@@ -71,7 +71,7 @@ class Dose:
         if violations:
             self.violations.update(names)
             self.bad += len(violations)
-            show(names, violations)
+            show(names, violations, rig.notes)
         # Many small objects that are gone; the collector would stop the clients at any moment.
         gc.collect()
 
@@ -105,13 +105,15 @@ class Dose:
         return "\n".join(lines) + "\n"
 
 
-def show(names: list[str], violations: list[Violation]) -> None:
+def show(names: list[str], violations: list[Violation], notes: list[str]) -> None:
     """Print what is wrong."""
     print(f"after {', '.join(names)}:", flush=True)
     for kind, count in Counter(violation.kind for violation in violations).items():
         print(f"  {count} {kind}", flush=True)
     for violation in violations[:SHOWN]:
         print(f"  {violation.kind}: {violation.text}", flush=True)
+    for note in notes:
+        print(f"  {note}", flush=True)
 
 
 async def run(options: argparse.Namespace) -> int:
@@ -127,6 +129,8 @@ async def run(options: argparse.Namespace) -> int:
             servers = Servers(folder, hosts=options.hosts, workers=options.workers)
             rig = Rig(servers, rate=options.rate, seed=options.seed)
             faults = FAULTS | REDIS if servers.redis else FAULTS
+            if options.only:
+                faults = {name: faults[name] for name in options.only}
             await play_all(
                 dose, rig, faults, FAULTS_IN_PART, options.faults, options.messages, options
             )
@@ -166,6 +170,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--workers", type=int, default=1, help="workers of each server")
     parser.add_argument("--rate", type=float, default=3000.0, help="messages per second at most")
     parser.add_argument("--seed", type=int, default=random.randrange(10**6))
+    parser.add_argument(
+        "--only", action="append", choices=FAULTS | REDIS, help="this kind of fault; all, if none"
+    )
     parser.add_argument("--result", type=Path, default=Path("reports/faults.md"))
     return parser.parse_args()
 

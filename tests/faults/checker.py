@@ -204,10 +204,14 @@ class Checker:
     ) -> None:
         """He may have been in the room at some moment after it was sent, before it came.
 
-        Whoever is in may read what happened there before.
+        Whoever is in may read what happened there before. What is told to him as it happens, he
+        may have been in for when it was stored: before it was acknowledged.
         """
         own = stays.get(message.room, {}).get(device.user, ())
-        if not any(stay.asked <= event.at and message.sent_at <= stay.until for stay in own):
+        latest = event.at
+        if isinstance(event, Received) and message.acks:
+            latest = min(latest, message.acks[0].at)
+        if not any(stay.asked <= latest and message.sent_at <= stay.until for stay in own):
             self._report(Kind.TRESPASS, f"{device.device}: {event}, sent by {message.sender}")
 
     def _check_arrival(

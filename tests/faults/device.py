@@ -10,13 +10,13 @@ import itertools
 import random
 import socket
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import Any
 
 from picows import WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
 
-from tests.faults.history import Acked, DeviceHistory, Login, Read, Received, Sent
+from tests.faults.history import Acked, DeviceHistory, Login, Read, Received, Sent, Stored
 from tests.faults.wire import LONG_MARK, Frame, News, Target, WireMessage, decode, encode
 
 HANDSHAKE_TIMEOUT = 3.0  # seconds
@@ -102,6 +102,17 @@ class Connection(WSListener):
             with suppress(OSError, ValueError):
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
             transport.abort()
+
+    @property
+    def state(self) -> str:
+        """Say what became of it."""
+        if self._transport is None:
+            return "not made"
+        transport = self._transport.underlying_transport
+        return (
+            f"ended {self.ended.is_set()}, closing {transport.is_closing()}, "
+            f"reading {transport.is_reading()}"
+        )
 
     def pause(self) -> None:
         """Read nothing more."""
@@ -193,6 +204,28 @@ class Device:
     @property
     def may_send(self) -> bool:
         return self.is_ready and not self._is_slow
+
+    def describe(self, stored: Iterable[Stored]) -> str:
+        """Say what it has of the rooms it knows, and what its connection is doing."""
+        places: dict[str, list[int]] = {}
+        for row in stored:
+            if row.room in self.rooms and (row.room, row.seq) not in self.held:
+                places.setdefault(row.room, []).append(row.seq)
+        missing = ", ".join(
+            f"{room}: {len(seqs)} of {seqs[0]}-{seqs[-1]}, knows {self.rooms[room].seq}"
+            for room, seqs in places.items()
+        )
+        now = self.now()
+        logins = [f"{event.at - now:.2f}" for event in self.history.events if type(event) is Login]
+        heard = [
+            f"{event.at - now:.2f}" for event in self.history.events if type(event) is Received
+        ]
+        state = "none" if self._connection is None else self._connection.state
+        return (
+            f"{self.name} misses {missing or 'nothing'}; logins {logins[-6:]}, "
+            f"last heard {heard[-1:]}, slow {self._is_slow}, connection {state}, "
+            f"closed by {dict(self.closes)}"
+        )
 
     def start(self) -> None:
         self._task = asyncio.create_task(self._run())

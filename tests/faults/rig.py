@@ -31,6 +31,7 @@ class Rig:
     Attributes:
         messages: How many were sent and checked.
         late: Seconds that the last ``settle`` waited for what was on its way.
+        notes: What each device looked like when something was wrong.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class Rig:
         self.devices: list[Device] = []
         self.messages = 0
         self.late = 0.0
+        self.notes: list[str] = []
         self.now = asyncio.get_running_loop().time
         self._users = [str(number) for number in range(1, users + 1)]
         self._group_count = groups
@@ -96,6 +98,7 @@ class Rig:
         violations += self._checker.check(
             [device.history for device in self.devices], stored, self._stays
         )
+        self.notes = [device.describe(stored) for device in self.devices] if violations else []
         for device in self.devices:
             violations += [Violation(Kind.PHANTOM, error) for error in device.errors]
             device.errors.clear()
