@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fastchat.errors import ServiceUnavailable
 from fastchat.interfaces import User
-from fastchat.store.cipher import Cipher, EncryptionFailed, Sealed, Undecryptable
+from fastchat.store.cipher import Cipher, EncryptionFailed, OwnRow, Sealed, Undecryptable
 from fastchat.store.lookups import DEADLINE
 
 if TYPE_CHECKING:
@@ -110,22 +110,6 @@ class Failure(NamedTuple):
     position: int
     pause: float | None
     error: str
-
-
-class _Row(NamedTuple):
-    """The text of a row; encrypted as a message of nobody's."""
-
-    content: str | None
-    encrypted_content: str | None
-    encryption_iv: str | None
-    encryption_scheme: str | None
-    sender_id: str = ""
-    client_message_id: str | None = None
-
-    @property
-    def is_encrypted(self) -> bool:
-        """False: the text is in ``content``."""
-        return self.content is None
 
 
 class _Change(NamedTuple):
@@ -226,7 +210,7 @@ class WebhookOutbox:
         """
         rows = await self._pool.fetch(CLAIM, limit, seconds, timeout=DEADLINE, name="webhooks")
         found = [
-            Webhook(position, webhook_id, attempts, age, self._open(webhook_id, _Row(*sealed)))
+            Webhook(position, webhook_id, attempts, age, self._open(webhook_id, OwnRow(*sealed)))
             for position, webhook_id, attempts, age, *sealed in rows
         ]
         return sorted(found, key=lambda webhook: webhook.position)
@@ -318,7 +302,7 @@ class WebhookOutbox:
         self.dropped += 1
         log.error("a webhook could not be stored: %s", reason)
 
-    def _open(self, webhook_id: str, row: _Row) -> bytes | None:
+    def _open(self, webhook_id: str, row: OwnRow) -> bytes | None:
         try:
             return self._cipher.open(row, webhook_id).encode()
         except Undecryptable:
