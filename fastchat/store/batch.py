@@ -7,7 +7,7 @@ within their room, and a repeat of a client id inside the batch is folded into t
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 
 @dataclass(slots=True)
@@ -58,8 +58,7 @@ class Reason(Enum):
     UNAVAILABLE = "unavailable"  # not known to be stored
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
+class Stored(NamedTuple):
     """Committed; ``created_at`` is epoch seconds, ``group_rev`` that of the room.
 
     ``is_late``: the sender was already told ``UNAVAILABLE``. Others must still hear of the message.
@@ -72,15 +71,13 @@ class Stored:
     is_late: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Duplicate:
+class Duplicate(NamedTuple):
     """The same user sent the same client id to this room before; that message has this ``seq``."""
 
     seq: int
 
 
-@dataclass(frozen=True, slots=True)
-class Refused:
+class Refused(NamedTuple):
     """Not stored."""
 
     reason: Reason

@@ -10,6 +10,8 @@ So the ``group_rev`` of the snapshot is compared with that of the locked row: wh
 somebody has just come or gone, and the room goes again. Nobody writes after his removal.
 """
 
+from fastchat.store.statements import given
+
 # A room is stored whole or refused whole; the look-up tells what is in the way.
 GROUP_BATCH = """
 WITH fence AS MATERIALIZED (
@@ -24,12 +26,14 @@ WITH fence AS MATERIALIZED (
     WHERE room_id = ANY ($3::bigint[]) AND EXISTS (SELECT FROM fence)
     ORDER BY room_id FOR NO KEY UPDATE
 ), given AS MATERIALIZED (
-    SELECT * FROM unnest($6::integer[], $7::integer[], $8::text[], $9::text[], $10::bigint[],
-        $11::text[], $12::text[], $13::text[], $14::text[], $15::text[], $16::text[],
-        $17::boolean[], $18::boolean[])
-        AS m (ord, rank, sender_id, reply_to, reply_seq, client_id,
-            content, encrypted_content, encryption_iv, encryption_scheme, mentions,
-            is_announcement, is_system)
+    SELECT m.*, {place},
+        coalesce(m.announces, false) AS is_announcement, coalesce(m.by_server, false) AS is_system
+    FROM unnest($6::integer[], $7::text[], $8::bigint[], $9::text[],
+        $10::text[], {encrypted_contents}, {encryption_ivs}, $13::text[],
+        $14::text[], $15::text[], $16::boolean[], $17::boolean[])
+        AS m (place, reply_to, reply_seq, client_id,
+            content, encrypted_content, encryption_iv, encryption_scheme,
+            sender_id, mentions, announces, by_server)
 ), judged AS MATERIALIZED (
     SELECT g.*, CASE
         WHEN l.room_id IS NULL THEN -4
@@ -77,7 +81,7 @@ SET batch_no = $2 + 1, committed_at = now(), answer = (
     FROM judged j LEFT JOIN advanced a USING (ord))
 FROM fence WHERE c.lane_id = fence.lane_id
 RETURNING c.answer
-"""
+""".format(**given(encrypted_contents=11, encryption_ivs=12))
 
 # Rights of a sender.
 MAY_SEND = 0

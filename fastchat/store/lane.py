@@ -10,19 +10,17 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
 
 from fastchat._speedups import LatencyHistogram
+from fastchat.store import batch_arguments, statements
 from fastchat.store import group_send_statement as group_statements
-from fastchat.store import statements
 from fastchat.store.batch import (
     Batch,
     Duplicate,
     Entry,
-    NewMessage,
     Outcome,
     Reason,
     Refused,
@@ -31,7 +29,6 @@ from fastchat.store.batch import (
     group,
 )
 from fastchat.store.fence import BLOCKS_UNREADABLE, CONFLICTS, POISONED, Fence
-from fastchat.store.ids import to_native
 from fastchat.store.single_statement import single_statement
 from fastchat.store.work_queue import Work
 
@@ -186,7 +183,7 @@ class Lane:
         if entry.is_answered:
             if not isinstance(outcome, Stored):
                 return
-            outcome = replace(outcome, is_late=True)
+            outcome = outcome._replace(is_late=True)
         entry.is_answered = True
         if isinstance(outcome, Duplicate):
             self.duplicates += 1
@@ -299,16 +296,20 @@ class Lane:
 
     async def _run_statement(self, batch: Batch, check_blocks: bool) -> list[int] | None:
         if batch.is_group:
-            return await self.fence.run(group_statements.GROUP_BATCH, _group_arguments(batch))
+            return await self.fence.run(
+                group_statements.GROUP_BATCH, batch_arguments.group_arguments(batch)
+            )
         single, many = self._queries[check_blocks]
         if len(batch.rooms) == len(batch.entries) <= FEW:
             return await self._run_singles(single, batch, check_blocks)
-        return await self.fence.run(many, self._arguments(batch, check_blocks))
+        id_types = statements.native_types(self._columns, check_blocks=check_blocks)
+        return await self.fence.run(many, batch_arguments.direct_arguments(batch, id_types))
 
     async def _run_singles(self, query: str, batch: Batch, check_blocks: bool) -> list[int] | None:
         """Run the statement for one message once for each room, in the order of their locks."""
+        id_types = statements.native_types(self._columns, check_blocks=check_blocks)
         rows = [
-            self._single_arguments(batch.rooms[room_id][0].message, index > 0, check_blocks)
+            batch_arguments.single_arguments(batch.rooms[room_id][0].message, index > 0, id_types)
             for index, room_id in enumerate(sorted(batch.rooms))
         ]
         if len(rows) == 1:
@@ -319,54 +320,6 @@ class Lane:
         # As the statement for many answers: by kind, and in the order of the batch.
         places = {room_id: 3 * index for index, room_id in enumerate(sorted(batch.rooms))}
         return [answer[places[room_id] + kind] for kind in range(3) for room_id in batch.rooms]
-
-    def _single_arguments(
-        self, message: NewMessage, continues: bool, check_blocks: bool
-    ) -> list[Any]:
-        user1, user2 = message.user1_id, message.user2_id
-        arguments: list[Any] = [
-            message.room_id,
-            user1,
-            user2,
-            message.sender_id,
-            message.recipient_id,
-            message.client_message_id,
-            message.reply_to,
-            message.reply_seq,
-            message.conversation_id,
-            message.content,
-            message.encrypted_content,
-            message.encryption_iv,
-            message.encryption_scheme,
-            continues,
-        ]
-        for id_type in statements.native_types(self._columns, check_blocks=check_blocks):
-            arguments += to_native(user1, id_type), to_native(user2, id_type)
-        return arguments
-
-    def _arguments(self, batch: Batch, check_blocks: bool) -> list[Any]:
-        rooms = batch.rooms
-        firsts = [entries[0].message for entries in rooms.values()]
-        users1 = [message.user1_id for message in firsts]
-        users2 = [message.user2_id for message in firsts]
-        messages = [entry.message for entry in batch.entries]
-        arguments: list[Any] = [
-            list(rooms),
-            [len(entries) for entries in rooms.values()],
-            [message.conversation_id for message in firsts],
-            users1,
-            users2,
-            *_places(rooms),
-            [message.sender_id for message in messages],
-            [message.recipient_id for message in messages],
-            [message.reply_to for message in messages],
-            [message.reply_seq for message in messages],
-            *_contents(messages),
-        ]
-        for id_type in statements.native_types(self._columns, check_blocks=check_blocks):
-            arguments.append([to_native(user, id_type) for user in users1])
-            arguments.append([to_native(user, id_type) for user in users2])
-        return arguments
 
     async def _distribute(self, batch: Batch, answer: list[int]) -> None:
         count = len(batch.rooms)
@@ -424,39 +377,3 @@ class Lane:
             elif not entry.is_answered:
                 rest.append(entry)
         return rest
-
-
-def _places(rooms: dict[int, list[Entry]]) -> list[Any]:
-    """Return of each message the number of its room in the batch, and its own in the room."""
-    return [
-        [ord + 1 for ord, entries in enumerate(rooms.values()) for _ in entries],
-        [rank + 1 for entries in rooms.values() for rank in range(len(entries))],
-    ]
-
-
-def _contents(messages: list[NewMessage]) -> list[Any]:
-    return [
-        [message.client_message_id for message in messages],
-        [message.content for message in messages],
-        [message.encrypted_content for message in messages],
-        [message.encryption_iv for message in messages],
-        [message.encryption_scheme for message in messages],
-    ]
-
-
-def _group_arguments(batch: Batch) -> list[Any]:
-    rooms = batch.rooms
-    messages = [entry.message for entry in batch.entries]
-    return [
-        list(rooms),
-        [len(entries) for entries in rooms.values()],
-        [entries[0].message.conversation_id for entries in rooms.values()],
-        *_places(rooms),
-        [message.sender_id for message in messages],
-        [message.reply_to for message in messages],
-        [message.reply_seq for message in messages],
-        *_contents(messages),
-        [message.mentions for message in messages],
-        [message.is_announcement for message in messages],
-        [message.is_system for message in messages],
-    ]

@@ -61,8 +61,10 @@ def conversation_id_of(one: str, other: str) -> str:
 
     Source: docs/protocol.md, "Conversation id".
     """
-    first, second = sorted((one, other))
-    return f"conv_{_escape(first)}_{_escape(second)}"
+    first, second = (one, other) if one < other else (other, one)
+    if not (first.isalnum() and second.isalnum()):
+        first, second = _escape(first), _escape(second)
+    return f"conv_{first}_{second}"
 
 
 def _escape(user_id: str) -> str:

@@ -23,6 +23,7 @@ UNKNOWN_USER = -2
 LOOK_AGAIN = -3  # a client id is known already, or a message replied to is not there
 NO_ROOM = -4
 
+# What ``batch_arguments`` makes.
 BATCH = """
 WITH fence AS MATERIALIZED (
     SELECT lane_id FROM lane_commits WHERE lane_id = $1 AND batch_no = $2 FOR UPDATE
@@ -35,9 +36,9 @@ WITH fence AS MATERIALIZED (
     WHERE room_id = ANY ($3::bigint[]) AND EXISTS (SELECT FROM fence)
     ORDER BY room_id FOR NO KEY UPDATE
 ), given AS MATERIALIZED (
-    SELECT * FROM unnest($8::integer[], $9::integer[], $10::text[], $11::text[], $12::text[],
-        $13::bigint[], $14::text[], $15::text[], $16::text[], $17::text[], $18::text[])
-        AS m (ord, rank, sender_id, recipient_id, reply_to, reply_seq, client_id,
+    SELECT m.*, {place} FROM unnest($8::integer[], $9::text[], $10::bigint[], $11::text[],
+        $12::text[], {encrypted_contents}, {encryption_ivs}, $15::text[])
+        AS m (place, reply_to, reply_seq, client_id,
             content, encrypted_content, encryption_iv, encryption_scheme)
 ), judged AS MATERIALIZED (
     SELECT g.*, CASE
@@ -48,8 +49,9 @@ WITH fence AS MATERIALIZED (
             SELECT m.ord FROM given m JOIN given_rooms r USING (ord)
             WHERE m.client_id IS NOT NULL AND (
                     SELECT true FROM chat_messages d
-                    WHERE d.room_id = r.room_id AND d.sender_id = m.sender_id
-                      AND d.client_message_id = m.client_id LIMIT 1)
+                    WHERE d.room_id = r.room_id AND d.client_message_id = m.client_id
+                      AND d.sender_id = CASE WHEN m.by_user2 THEN r.user2 ELSE r.user1 END
+                    LIMIT 1)
                OR m.reply_seq IS NOT NULL AND (
                     SELECT true FROM chat_messages d
                     WHERE d.room_id = r.room_id AND d.seq = m.reply_seq AND NOT d.is_deleted
@@ -61,13 +63,14 @@ WITH fence AS MATERIALIZED (
     UPDATE chat_rooms r
     SET seq = r.seq + j.n, rev = r.rev + j.n, last_at = greatest(r.last_at, clock_timestamp())
     FROM judged j WHERE r.room_id = j.room_id AND j.verdict = 0
-    RETURNING j.ord, r.room_id, r.seq, r.rev, r.last_at, j.n, j.conversation_id
+    RETURNING j.ord, r.room_id, r.seq, r.rev, r.last_at, j.n, j.conversation_id, j.user1, j.user2
 ), inserted AS (
     INSERT INTO chat_messages (room_id, seq, rev, created_at, is_encrypted, conversation_id,
         sender_id, recipient_id, reply_to, client_message_id,
         content, encrypted_content, encryption_iv, encryption_scheme)
     SELECT a.room_id, a.seq - a.n + m.rank, a.rev - a.n + m.rank, a.last_at, m.content IS NULL,
-        a.conversation_id, m.sender_id, m.recipient_id, m.reply_to, m.client_id,
+        a.conversation_id, CASE WHEN m.by_user2 THEN a.user2 ELSE a.user1 END,
+        CASE WHEN m.by_user2 THEN a.user1 ELSE a.user2 END, m.reply_to, m.client_id,
         m.content, m.encrypted_content, m.encryption_iv, m.encryption_scheme
     FROM given m JOIN advanced a USING (ord)
 )
@@ -94,7 +97,25 @@ FROM unnest($1::bigint[], $2::text[], $3::text[], $4::bigint[]) WITH ORDINALITY
 ORDER BY m.ord
 """
 
-FIRST_NATIVE = 19  # number of the first parameter behind those named above
+FIRST_NATIVE = 16  # number of the first parameter behind those named above
+
+
+def given(*, encrypted_contents: int, encryption_ivs: int) -> dict[str, str]:
+    """Return the SQL that reads what ``batch_arguments`` packs, for columns of ``m``.
+
+    A place is the number of the message's room << 10, its own number in the room << 1, and 1 if it
+    is not user1 who sent it; both numbers begin at 1. Hexadecimal texts have commas between them.
+
+    Args:
+        encrypted_contents: Number of the parameter.
+        encryption_ivs: Number of the parameter.
+    """
+    return {
+        "place": """m.place >> 10 AS ord, (m.place >> 1) & 511 AS rank,
+        (m.place & 1) = 1 AS by_user2""",
+        "encrypted_contents": f"string_to_array(${encrypted_contents}::text, ',', '')",
+        "encryption_ivs": f"string_to_array(${encryption_ivs}::text, ',', '')",
+    }
 
 
 def native_types(columns: UserColumns, *, check_blocks: bool) -> list[str]:
@@ -128,6 +149,7 @@ def batch_statement(columns: UserColumns, *, check_blocks: bool) -> str:
         one, other = (member(user, columns.blocks_id_type) for user in ("user1", "user2"))
         is_blocked = either_blocks(one, other)
     return BATCH.format(
+        **given(encrypted_contents=13, encryption_ivs=14),
         native_arrays=arrays,
         native_names=names,
         user1_exists=exists("user1"),

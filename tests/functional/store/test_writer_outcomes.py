@@ -9,6 +9,7 @@ import pytest
 from fastchat.store import fence as fence_module
 from fastchat.store import statements
 from fastchat.store.batch import Duplicate, Entry, Reason, Refused, Stored, group
+from fastchat.store.batch_arguments import direct_arguments
 from fastchat.store.fence import CLOSE_FENCE
 from tests.functional.store.cutting_proxy import CuttingProxy
 from tests.functional.store.writing import (
@@ -98,7 +99,8 @@ async def test_a_late_copy_of_a_statement_stores_nothing_once_its_fence_is_close
     lane, fence = writer.lanes[0], writer.lanes[0].fence
     batch = group([Entry(make_message(rooms[0], "bb"), lambda outcome: None, 0.0)])
     query = statements.batch_statement(lane._columns, check_blocks=True)
-    arguments = [fence.lane_id, fence.batch_no, *lane._arguments(batch, True)]
+    id_types = statements.native_types(lane._columns, check_blocks=True)
+    arguments = [fence.lane_id, fence.batch_no, *direct_arguments(batch, id_types)]
     connection = await asyncpg.connect(database)
     await connection.execute(CLOSE_FENCE, fence.lane_id, fence.batch_no)
     assert await connection.fetchval(query, *arguments) is None
@@ -113,7 +115,8 @@ async def test_a_late_copy_that_waits_for_the_fence_stores_nothing(database, roo
     lane, fence = writer.lanes[0], writer.lanes[0].fence
     batch = group([Entry(make_message(rooms[0], "bb"), lambda outcome: None, 0.0)])
     query = statements.batch_statement(lane._columns, check_blocks=True)
-    arguments = [fence.lane_id, fence.batch_no, *lane._arguments(batch, True)]
+    id_types = statements.native_types(lane._columns, check_blocks=True)
+    arguments = [fence.lane_id, fence.batch_no, *direct_arguments(batch, id_types)]
     late, closing = await asyncpg.connect(database), await asyncpg.connect(database)
     async with closing.transaction():
         await closing.execute(CLOSE_FENCE, fence.lane_id, fence.batch_no)
