@@ -125,14 +125,14 @@ class Peer(WSListener):
             self._asked.pop("greeting", None)
         self.connected_in = monotonic() - began
 
-    async def log_in(self, token: str) -> None:
-        """Authenticate.
+    async def log_in(self, token: str, **wishes: object) -> None:
+        """Authenticate; further fields are those of the command.
 
         Raises:
             PeerError: the server refuses, or ends the connection.
         """
         began = monotonic()
-        answer = await self.insist(type="authenticate", token=token)
+        answer = await self.insist(type="authenticate", token=token, **wishes)
         if answer["type"] != "connected":
             raise PeerError(f"user {self.user_id} cannot log in: {answer['details']}")
         self.authenticated_in = monotonic() - began
