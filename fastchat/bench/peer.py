@@ -8,7 +8,7 @@ from time import monotonic
 from typing import Any
 
 import msgspec
-from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
+from picows import WSCloseCode, WSError, WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
 
 TIMEOUT = 60.0  # seconds for a connection, a log-in or an answer
 READ_BUFFER = 2048  # bytes per connection; picows doubles it where it must
@@ -119,7 +119,7 @@ class Peer(WSListener):
                     # It says why; the close frame says it again.
                     code, reason = await self.ended()
                     raise PeerError(f"the server closed: {code} {reason}")
-        except (OSError, TimeoutError) as error:
+        except (OSError, TimeoutError, WSError) as error:
             raise PeerError(f"no connection: {error or type(error).__name__}") from None
         finally:
             self._asked.pop("greeting", None)

@@ -2,7 +2,8 @@
 
 Changes are gathered for a moment: somebody who comes and goes within it is not spoken of, and a
 crowd that comes at once costs each connection that takes batches one frame, the others one write.
-After one telling the next is at least as long in coming, so nobody gets two frames in a moment.
+After one telling the next is at least as long in coming, so nobody gets two frames in a moment, and
+longer where telling is much work: a crowd before a crowd may not keep the worker from its messages.
 
 Source: docs/protocol.md, "Presence".
 """
@@ -25,9 +26,10 @@ from fastchat.store.contacts import Contacts
 
 GATHERING = 0.1  # seconds
 TICK = 0.001  # seconds that a timer may be early
-# Bytes of users in one frame. Below the mark of the outbox, so that a backlog sheds it rather than
-# to grow by it; what does not fit goes with the next telling.
-FRAME_SIZE = 48 * 1024
+RESTS = 4  # times as long as a telling took
+# Bytes of users in one frame. What does not fit goes with the next telling: 2500 connections take
+# some 40 ms of one (loadtests/storm.py), and everything else waits meanwhile.
+FRAME_SIZE = 16 * 1024
 
 
 class Change(NamedTuple):
@@ -49,6 +51,7 @@ class Announcer:
         *,
         gathering: float = GATHERING,
         frame_size: int = FRAME_SIZE,
+        clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
         """Take who is here, who knows whom, ``PRESENCE_SCOPE``, and the bounds of a telling."""
@@ -57,11 +60,13 @@ class Announcer:
         self._scope = scope
         self._pause = gathering + TICK
         self._frame_size = frame_size
+        self._clock = clock
         self._wall_clock = wall_clock
         self._loop = asyncio.get_running_loop()
         self._changes: dict[str, Change] = {}  # by user, the oldest first
         self._telling: dict[str, Change] = {}  # those whose contacts are being looked up
-        self._timer: asyncio.TimerHandle | None = None
+        self._began = 0.0  # the publishing of the last telling
+        self._timer: asyncio.Handle | None = None  # of the next telling, or of the end of one
         self._task: asyncio.Task[None] | None = None
 
     def announce(self, user: User, is_online: bool) -> None:
@@ -75,7 +80,8 @@ class Announcer:
                 del waiting[user.user_id]
                 return
         self._changes[user.user_id] = Change(user, is_online, describe_presence(user))
-        self._wake_later()
+        if self._timer is None and self._task is None:
+            self._timer = self._loop.call_later(self._pause, self._tell)
 
     async def stop(self) -> None:
         """End what is under way."""
@@ -86,10 +92,6 @@ class Announcer:
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
-
-    def _wake_later(self) -> None:
-        if self._changes and self._timer is None and self._task is None:
-            self._timer = self._loop.call_later(self._pause, self._tell)
 
     def _tell(self) -> None:
         self._timer = None
@@ -102,7 +104,15 @@ class Announcer:
             self._task.add_done_callback(self._told)
         else:
             self._tell_all(list(changes.values()))
-            self._wake_later()
+            self._rest_later()
+
+    def _rest_later(self) -> None:
+        # Behind the turn's writing to the sockets, which is most of the work.
+        self._timer = self._loop.call_soon(self._rest)
+
+    def _rest(self) -> None:
+        pause = max(self._pause, RESTS * (self._clock() - self._began))
+        self._timer = self._loop.call_later(pause, self._tell)
 
     def _take(self) -> dict[str, Change]:
         """Take what fits into one frame, and at least one change."""
@@ -119,6 +129,7 @@ class Announcer:
 
     def _tell_all(self, changes: Sequence[Change]) -> None:
         """Tell everybody; in single events not the user himself."""
+        self._began = self._clock()
         now = self._wall_clock()
         if len(self._audience.in_batches):
             self._audience.in_batches.publish_all(_encode_batch(changes, now), ephemeral=True)
@@ -136,6 +147,7 @@ class Announcer:
 
     async def _tell_contacts(self, user_ids: Sequence[str]) -> None:
         contacts = await asyncio.gather(*(self._contacts_of(user_id) for user_id in user_ids))
+        self._began = self._clock()
         changes, self._telling = self._telling, {}
         now = self._wall_clock()
         told: dict[str, list[Change]] = {}
@@ -161,10 +173,13 @@ class Announcer:
 
     def _told(self, task: asyncio.Task[None]) -> None:
         self._task = None
-        self._telling = {}
-        self._wake_later()
-        if not task.cancelled():
-            task.result()
+        if task.cancelled():
+            return
+        if task.exception() is not None:
+            self._telling = {}
+            self._began = self._clock()
+        self._rest_later()
+        task.result()
 
 
 def _group(told: dict[str, list[Change]]) -> Iterable[tuple[list[Change], list[str]]]:

@@ -2,14 +2,14 @@
 
 import asyncio
 import json
-from itertools import pairwise
+from itertools import count, pairwise
 from types import SimpleNamespace
 
 import pytest
 
 from fastchat._speedups.routing import RoutingTable
 from fastchat.errors import ServiceUnavailable
-from fastchat.handlers.announcing import Announcer
+from fastchat.handlers.announcing import RESTS, Announcer
 from fastchat.protocol.events import describe_presence
 from tests.strict import check_event
 
@@ -198,6 +198,19 @@ async def test_tellings_are_at_least_a_gathering_apart(audience, in_batches, con
     times = in_batches.times
     assert len(times) > 2
     assert all(later - earlier >= 0.01 for earlier, later in pairwise(times))
+
+
+async def test_the_more_work_a_telling_was_the_longer_it_rests(in_batches, start):
+    seconds = count()
+    announcer = start("all", clock=lambda: next(seconds) / 100)
+    announcer.announce(ALICE, True)
+    await turn()
+    announcer.announce(BOB, True)
+    while len(in_batches.times) < 2:
+        await turn()
+    first, second = in_batches.times
+    assert second - first >= RESTS / 100
+    await announcer.stop()
 
 
 async def test_a_crowd_is_told_in_frames_that_have_a_bound(singly, in_batches, start):
