@@ -29,7 +29,7 @@ from fastchat.bench.private_server import (
 
 MOST_FILES = 1_000_000
 AT_ONCE = 200  # at the first log-in, which is no storm
-SETTLE = 1.0  # seconds
+SETTLE = 2.0  # seconds
 MOMENT = 0.1  # seconds
 CLOCK = 0.0005  # seconds; less than what the server's times are rounded to
 BATCH = b'{"type":"presence_changes"'
@@ -55,6 +55,13 @@ class Counter:
         self.users += payload.count(b'"username":')
         self.size = max(self.size, len(payload))
         self.most = max(self.most, len(recent))
+
+    async def settle(self) -> None:
+        """Wait until nobody is told of anybody any more."""
+        known = -1
+        while known != self.events:
+            known = self.events
+            await asyncio.sleep(SETTLE)
 
     def __str__(self) -> str:
         if not self.events:
@@ -117,7 +124,7 @@ async def measure(server: PrivateServer, clients: int, storms: int, away: float)
             return await come(server, number, tokens[number], counter)
 
     peers = await asyncio.gather(*(enter(number) for number in range(clients)))
-    await asyncio.sleep(SETTLE)
+    await counter.settle()
     print(f"first log-in of {clients:,} clients, presence: {counter}", flush=True)
     for storm in range(storms):
         counter = Counter()
@@ -132,7 +139,7 @@ async def measure(server: PrivateServer, clients: int, storms: int, away: float)
         took = time.monotonic() - started
         after = server.page("/metrics")
         queries = after["database"]["queries"] - before["database"]["queries"]
-        await asyncio.sleep(SETTLE)
+        await counter.settle()
         print(
             f"storm {storm + 1}: {clients:,} clients authenticated again in {took:.1f} s, "
             f"{queries:,} queries, presence: {counter}",

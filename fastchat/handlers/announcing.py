@@ -1,9 +1,10 @@
 """Who is told who is online.
 
-Changes are gathered for a moment: somebody who comes and goes within it is not spoken of, and a
-crowd that comes at once costs each connection that takes batches one frame, the others one write.
-After one telling the next is at least as long in coming, so nobody gets two frames in a moment, and
-longer where telling is much work: a crowd before a crowd may not keep the worker from its messages.
+Changes are gathered for a moment: of somebody who comes and goes within it only the last is told,
+and a crowd that comes at once costs each connection that takes batches one frame, the others one
+write. After one telling the next is at least as long in coming, so nobody gets two frames in a
+moment, and longer where telling is much work: a crowd before a crowd may not keep the worker from
+its messages.
 
 Source: docs/protocol.md, "Presence".
 """
@@ -73,12 +74,9 @@ class Announcer:
         """Tell of one change, soon."""
         if self._scope == "none":
             return
-        for waiting in (self._changes, self._telling):
-            known = waiting.get(user.user_id)
-            if known is not None and known.is_online is not is_online:
-                # Nobody has heard of the first, so all is as they know it.
-                del waiting[user.user_id]
-                return
+        # The later one is told though all may be as before: who asked for the list of users online
+        # in between knows otherwise.
+        self._telling.pop(user.user_id, None)
         self._changes[user.user_id] = Change(user, is_online, describe_presence(user))
         if self._timer is None and self._task is None:
             self._timer = self._loop.call_later(self._pause, self._tell)
