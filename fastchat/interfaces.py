@@ -95,9 +95,9 @@ class Session:
     """An authenticated connection: who it is, until when, and the windows it counts in.
 
     ``expires_at`` is epoch seconds, as in the token. With ``acks`` queued events count as delivered
-    when the client says so. The windows of the user are shared by all his
-    sessions, those of the connection are its own. ``is_system`` is the server itself, on behalf of
-    the main backend.
+    when the client says so; with ``presence_batches`` it is told of presence in batches. The
+    windows of the user are shared by all his sessions, those of the connection are its own.
+    ``is_system`` is the server itself, on behalf of the main backend.
     """
 
     __slots__ = (
@@ -109,6 +109,7 @@ class Session:
         "is_system",
         "jti",
         "message_window",
+        "presence_batches",
         "user",
         "user_id",
     )
@@ -122,6 +123,7 @@ class Session:
         windows: tuple[Window, Window, Window],
         *,
         acks: bool = False,
+        presence_batches: bool = False,
         is_system: bool = False,
     ) -> None:
         """Take the windows in the order: the user's messages, the connection's, commands."""
@@ -131,6 +133,7 @@ class Session:
         self.jti = jti
         self.expires_at = expires_at
         self.acks = acks
+        self.presence_batches = presence_batches
         self.is_system = is_system
         self.message_window, self.connection_window, self.command_window = windows
 

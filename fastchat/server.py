@@ -40,6 +40,7 @@ from fastchat.handlers.system import System
 from fastchat.handlers.typing import TypingEvents
 from fastchat.host import Place
 from fastchat.housekeeping import Housekeeping
+from fastchat.hub.audience import Audience
 from fastchat.hub.directory import Directory
 from fastchat.hub.presence import Presence
 from fastchat.hub.sessions import Hub
@@ -204,11 +205,12 @@ class Server(Stores):
 
     def _build_hub(self) -> None:
         config = self._config
-        routes = RoutingTable()
-        self.announcer = Announcer(routes, self.contacts, config.presence_scope)
+        audience = Audience()
+        self.announcer = Announcer(audience, self.contacts, config.presence_scope)
         presence = Presence(config.offline_grace_period, self._announce)
         directory = Directory()
-        self.hub = Hub(routes, presence, directory)
+        tells = config.presence_scope != "none"
+        self.hub = Hub(RoutingTable(), presence, directory, audience if tells else None)
         self.recent = RecentPages()
         self.others: OtherWorkers | None = None
         if config.web_concurrency > 1 or config.redis_url:

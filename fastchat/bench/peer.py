@@ -8,7 +8,7 @@ from time import monotonic
 from typing import Any
 
 import msgspec
-from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
+from picows import WSCloseCode, WSError, WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
 
 TIMEOUT = 60.0  # seconds for a connection, a log-in or an answer
 READ_BUFFER = 2048  # bytes per connection; picows doubles it where it must
@@ -119,20 +119,20 @@ class Peer(WSListener):
                     # It says why; the close frame says it again.
                     code, reason = await self.ended()
                     raise PeerError(f"the server closed: {code} {reason}")
-        except (OSError, TimeoutError) as error:
+        except (OSError, TimeoutError, WSError) as error:
             raise PeerError(f"no connection: {error or type(error).__name__}") from None
         finally:
             self._asked.pop("greeting", None)
         self.connected_in = monotonic() - began
 
-    async def log_in(self, token: str) -> None:
-        """Authenticate.
+    async def log_in(self, token: str, **wishes: object) -> None:
+        """Authenticate; further fields are those of the command.
 
         Raises:
             PeerError: the server refuses, or ends the connection.
         """
         began = monotonic()
-        answer = await self.insist(type="authenticate", token=token)
+        answer = await self.insist(type="authenticate", token=token, **wishes)
         if answer["type"] != "connected":
             raise PeerError(f"user {self.user_id} cannot log in: {answer['details']}")
         self.authenticated_in = monotonic() - began

@@ -30,6 +30,7 @@ from fastchat.client.news import News
 from fastchat.client.outbox import MOST_WAITING, Outbox
 from fastchat.client.pauses import ABNORMAL, Ending, full_jitter, is_final, pause
 from fastchat.client.positions import SavedPositions
+from fastchat.client.presence import one_by_one
 from fastchat.client.sending import TRY_AGAIN, Sending
 from fastchat.client.signals import State, StateChanged
 from fastchat.client.tokens import FOREVER, Tokens, TokenSource
@@ -120,7 +121,8 @@ class Client(Commands):
         self._decoder = Decoder()
         self._exchange = Exchange(answer_timeout)
         self._sending = Sending(Outbox(most_waiting), self._exchange, self._listeners.emit)
-        self._news = News(self._listeners.emit, self._sending.take_own, positions)
+        tell = one_by_one(self._listeners.emit, lambda: self._sending.user_id)
+        self._news = News(tell, self._sending.take_own, positions)
         self._is_online = asyncio.Event()  # or closed, so that nobody waits for ever
         self._is_closed = asyncio.Event()
         self._closed_because = ""
@@ -347,9 +349,8 @@ class Client(Commands):
         self._sending.user_id = connected.user.user_id
 
     async def _authenticate(self, link: Link) -> Connected:
-        return await self._exchange.ask(
-            link, Authenticate(token=await self._tokens.get()), Connected
-        )
+        command = Authenticate(token=await self._tokens.get(), presence_batches=True)
+        return await self._exchange.ask(link, command, Connected)
 
     async def _catch_up(self, link: Link) -> None:
         """Read what was missed; the first time only where everything stands."""

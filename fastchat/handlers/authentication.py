@@ -126,7 +126,13 @@ class Authentication:
     ) -> bytes | None:
         windows = self._limits.open_windows(profile.user_id)
         session = Session(
-            connection, profile, claims.jti, claims.expires_at, windows, acks=command.acks
+            connection,
+            profile,
+            claims.jti,
+            claims.expires_at,
+            windows,
+            acks=command.acks,
+            presence_batches=command.presence_batches,
         )
         connection.session = session
         connection.authenticated()

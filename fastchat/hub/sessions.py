@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Protocol
 
 from fastchat._speedups.routing import RoutingTable
+from fastchat.hub.audience import Audience
 from fastchat.hub.directory import Directory
 from fastchat.hub.presence import Presence
 from fastchat.interfaces import Connection, Session, User
@@ -33,10 +34,18 @@ class Hub:
     """
 
     def __init__(
-        self, routes: RoutingTable, presence: Presence, elsewhere: Directory | None = None
+        self,
+        routes: RoutingTable,
+        presence: Presence,
+        elsewhere: Directory | None = None,
+        audience: Audience | None = None,
     ) -> None:
-        """Take the routing table, who counts as online, and who is connected to other workers."""
+        """Take the routing table, who counts as online, and who is connected to other workers.
+
+        The audience is kept up for who tells of presence; None: nobody does.
+        """
         self._routes = routes
+        self._audience = audience
         self._presence = presence
         self._elsewhere = Directory() if elsewhere is None else elsewhere
         self.watcher: Watcher | None = None
@@ -57,6 +66,8 @@ class Hub:
     def join(self, session: Session) -> None:
         """Let events of its user reach a new session; he is online from now on."""
         is_first = self._routes.add(session.user_id, session.connection) == 1
+        if self._audience is not None:
+            self._audience.add(session)
         self._presence.arrive(session.user)
         if is_first and self.watcher is not None:
             self.watcher.arrive(session.user)
@@ -71,6 +82,8 @@ class Hub:
 
     def leave(self, session: Session, now: float) -> bool:
         """Undo ``join``; tell whether it was the last session of its user here."""
+        if self._audience is not None:
+            self._audience.remove(session)
         if self._routes.remove(session.user_id, session.connection):
             return False
         if self.watcher is not None:

@@ -43,6 +43,7 @@ class Authenticate(Command, tag="authenticate"):
 
     token: Any = None
     acks: bool = False
+    presence_batches: bool = False
 
 
 class AckEvents(Command, tag="ack_events"):

@@ -214,6 +214,20 @@ def encode_user_offline(user: Person, now: float) -> bytes:
     return _presence("user_offline", user, now)
 
 
+def encode_presence_changes(online: Sequence[bytes], offline: Sequence[bytes], now: float) -> bytes:
+    """Encode ``presence_changes``; the users as ``describe_presence`` returns them."""
+    return b'{"type":"presence_changes","online":[%b],"offline":[%b],"timestamp":"%b"}' % (
+        b",".join(online),
+        b",".join(offline),
+        iso_time(now).encode(),
+    )
+
+
+def describe_presence(user: Person) -> bytes:
+    """Encode a user whose presence changed, for ``encode_presence_changes``."""
+    return _dumps({"id": user.user_id, **_person(user)})
+
+
 def _presence(event_type: str, user: Person, now: float) -> bytes:
     return _dumps(
         {

@@ -136,6 +136,14 @@ class UserOffline(Event, tag="user_offline"):
     timestamp: Time
 
 
+class PresenceChanges(Event, tag="presence_changes"):
+    """Users came and went: in place of single events, where `presenceBatches` was asked for."""
+
+    online: list[PersonOnline]
+    offline: list[PersonOnline]
+    timestamp: Time
+
+
 class EventsAcked(Reply, tag="events_acked"):
     """So many queued events had not been acknowledged before."""
 
@@ -154,5 +162,6 @@ SYSTEM_EVENTS: tuple[type[Event], ...] = (
     OnlineUsers,
     UserOnline,
     UserOffline,
+    PresenceChanges,
     EventsAcked,
 )

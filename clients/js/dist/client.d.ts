@@ -22,6 +22,7 @@ export declare class Client {
     private floor;
     private isSpread;
     private held;
+    private ownId;
     private sessionToken;
     private sessionEnd;
     private isCatchingUp;
@@ -57,10 +58,14 @@ export declare class Client {
     private catchUp;
     /** Tell of what came meanwhile, where the answer did not have it. */
     private tellHeld;
+    /** Whether an event is told after catching up: a new change, or users of whom one may be oneself. */
+    private isFresh;
     private catchUpIn;
     private takeOver;
     private receive;
     private tell;
+    /** Tell of each user by himself; everybody gets the same batch, so one may be among them. */
+    private tellPresence;
     private ask;
     private transmit;
     private end;

@@ -67,8 +67,12 @@ export interface Resync {
     conversationId: string;
     news: ConversationNews;
 }
-/** Everything that can be listened to: the events of the protocol, answers included, and these. */
-export type ClientEvents = Events & {
+/**
+ * Everything that can be listened to: the events of the protocol, answers included, and these.
+ *
+ * `presence_changes` is told as `user_online` and `user_offline`, one for each user.
+ */
+export type ClientEvents = Omit<Events, "presence_changes"> & {
     state: State;
     /** What was missed in one conversation, folded to the latest state. */
     sync: ConversationNews;

@@ -46,6 +46,7 @@ export interface AuthError {
 export interface Authenticate {
     token?: unknown;
     acks?: boolean;
+    presenceBatches?: boolean;
 }
 /** The session exists; so many events that waited for the user came before. */
 export interface Connected {
@@ -615,6 +616,14 @@ export interface Position {
     seq: number;
     rev: number;
 }
+/** Users came and went: in place of single events, where `presenceBatches` was asked for. */
+export interface PresenceChanges {
+    type: "presence_changes";
+    online: PersonOnline[];
+    offline: PersonOnline[];
+    /** ISO 8601, UTC, with milliseconds */
+    timestamp: string;
+}
 /** A page of a conversation, the oldest first. */
 export interface PrivateMessages {
     type: "private_messages";
@@ -913,6 +922,7 @@ export interface Events {
     online_users: OnlineUsers;
     user_online: UserOnline;
     user_offline: UserOffline;
+    presence_changes: PresenceChanges;
     events_acked: EventsAcked;
     conversation_started: ConversationStarted;
     message_sent: MessageSent;

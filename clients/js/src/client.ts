@@ -8,7 +8,15 @@ import { ChatError } from "./errors.js";
 import { DEFAULTS, type ClientEvents, type Options, type State } from "./options.js";
 import { Outbox, type Outgoing } from "./outbox.js";
 import { Positions, roomOf, type SavedPositions } from "./positions.js";
-import type { AuthError, Commands, Replies, ServerDraining, SyncResult } from "./protocol.js";
+import type {
+  AuthError,
+  Commands,
+  Connected,
+  PresenceChanges,
+  Replies,
+  ServerDraining,
+  SyncResult,
+} from "./protocol.js";
 import { Requests, type AnyEvent } from "./requests.js";
 import { Tokens, refreshIn } from "./tokens.js";
 
@@ -17,6 +25,7 @@ type Timer = ReturnType<typeof setTimeout>;
 const WITHOUT_CONNECTION = new Set(["idle", "waiting", "closed"]);
 const SENDS = new Set(["send_private_message", "send_group_message", "send_announcement"]);
 const GAP_PATIENCE = 1000; // milliseconds that a missing change may be late
+const BATCH = "presence_changes";
 const STABLE = 30_000; // milliseconds online after which pauses begin small again
 const LOST = new ChatError("CONNECTION_LOST", "The connection ended before the answer came.");
 
@@ -47,6 +56,7 @@ export class Client {
   private floor = 0; // milliseconds that the server asked to wait
   private isSpread = false; // it asked each client for a time of its own
   private held: AnyEvent[] = []; // changes that came while it caught up
+  private ownId: string | undefined;
   private sessionToken: string | undefined;
   private sessionEnd: AuthError | undefined;
   private isCatchingUp = false;
@@ -175,8 +185,11 @@ export class Client {
     let token = await this.tokens.get();
     for (const isLast of [false, true]) {
       try {
-        await this.ask({ type: "authenticate", token });
-        if (run === this.run) this.begin(run, token);
+        const command = { type: "authenticate", token, presenceBatches: true };
+        const { user } = (await this.ask(command)) as Connected;
+        if (run !== this.run) return;
+        this.ownId = user.id;
+        this.begin(run, token);
         return;
       } catch (error) {
         if (run !== this.run || !(error instanceof ChatError)) return;
@@ -267,8 +280,13 @@ export class Client {
   private tellHeld(run: number): void {
     const held = this.held.splice(0);
     if (run !== this.run) return;
-    const fresh = held.filter((event) => this.known.isAhead(event)); // two may be of one change
+    const fresh = held.filter((event) => this.isFresh(event)); // two may be of one change
     for (const event of fresh) this.tell(event);
+  }
+
+  /** Whether an event is told after catching up: a new change, or users of whom one may be oneself. */
+  private isFresh(event: AnyEvent): boolean {
+    return event.type === BATCH || this.known.isAhead(event);
   }
 
   private catchUpIn(run: number, time: number): void {
@@ -309,14 +327,27 @@ export class Client {
     if (event.type === "pong") this.connection?.hearPong();
     // Some come before the answer to the log-in.
     const isBehind = this.isCatchingUp || this.current.name === "authenticating";
-    if (isBehind && this.known.isAhead(event)) this.held.push(event);
+    if (isBehind && this.isFresh(event)) this.held.push(event);
     else this.tell(event);
     this.requests.settle(event);
   }
 
   private tell(event: AnyEvent): void {
+    if (event.type === BATCH) return this.tellPresence(event as PresenceChanges);
     if (this.known.note(event)) this.catchUpIn(this.run, GAP_PATIENCE);
     this.emitter.emit(event.type as keyof ClientEvents, event as never);
+  }
+
+  /** Tell of each user by himself; everybody gets the same batch, so one may be among them. */
+  private tellPresence({ online, offline, timestamp }: PresenceChanges): void {
+    for (const [type, users] of [
+      ["user_online", online],
+      ["user_offline", offline],
+    ] as const) {
+      for (const user of users) {
+        if (user.id !== this.ownId) this.emitter.emit(type, { type, user, timestamp } as never);
+      }
+    }
   }
 
   // What goes

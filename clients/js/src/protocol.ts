@@ -54,6 +54,7 @@ export interface AuthError {
 export interface Authenticate {
   token?: unknown;
   acks?: boolean;
+  presenceBatches?: boolean;
 }
 
 /** The session exists; so many events that waited for the user came before. */
@@ -690,6 +691,15 @@ export interface Position {
   rev: number;
 }
 
+/** Users came and went: in place of single events, where `presenceBatches` was asked for. */
+export interface PresenceChanges {
+  type: "presence_changes";
+  online: PersonOnline[];
+  offline: PersonOnline[];
+  /** ISO 8601, UTC, with milliseconds */
+  timestamp: string;
+}
+
 /** A page of a conversation, the oldest first. */
 export interface PrivateMessages {
   type: "private_messages";
@@ -1019,6 +1029,7 @@ export interface Events {
   online_users: OnlineUsers;
   user_online: UserOnline;
   user_offline: UserOffline;
+  presence_changes: PresenceChanges;
   events_acked: EventsAcked;
   conversation_started: ConversationStarted;
   message_sent: MessageSent;

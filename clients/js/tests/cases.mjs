@@ -66,6 +66,21 @@ test("typing is sent and not waited for", async (scene) => {
   equal(found, [[ann.user, true]]);
 });
 
+test("users who come and go are told one by one, oneself is not", async (scene) => {
+  const ann = await scene.client(scene.user());
+  const [told, batches] = [[], []];
+  for (const type of ["user_online", "user_offline"]) {
+    ann.client.on(type, ({ user }) => told.push(`${type} ${user.userId}`));
+  }
+  ann.client.on("frame", ({ text }) => text.includes('"presence_changes"') && batches.push(text));
+  await until(() => batches.some((text) => text.includes(`"${ann.user}"`)));
+  const ben = await scene.join();
+  await until(() => told.includes(`user_online ${ben.user}`));
+  ben.client.close();
+  await until(() => told.includes(`user_offline ${ben.user}`));
+  ok(!told.includes(`user_online ${ann.user}`));
+});
+
 test("the first catching up brings every conversation", async (scene) => {
   const [ann, ben] = [await scene.join(), scene.user()];
   await ann.client.request("send_private_message", { recipientId: ben, content: "one" });
@@ -94,7 +109,10 @@ test("positions that the server cannot read are forgotten", async (scene) => {
 test("frames are shown as they crossed the wire", async (scene) => {
   const ann = await scene.join();
   const frames = [];
-  ann.client.on("frame", ({ direction, text }) => frames.push([direction, JSON.parse(text).type]));
+  ann.client.on("frame", ({ direction, text }) => {
+    const { type } = JSON.parse(text);
+    if (type !== "presence_changes") frames.push([direction, type]); // of other cases
+  });
   await ann.client.request("ping");
   equal(frames, [
     ["out", "ping"],

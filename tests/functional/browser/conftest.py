@@ -58,6 +58,7 @@ async def control(postgres):
         port = urlsplit(wire.url).port
         own = database.replace(f":{address.port}/", f":{port}/")
         settings = {"DATABASE_URL": own, "REVOCATION_CHECK_INTERVAL": "100"}
+        settings |= {"PRESENCE_SCOPE": "all", "OFFLINE_GRACE_PERIOD_MS": "100"}
         async with (
             running(NODE_ENV="production", **settings) as server,
             Control(server, database, wire) as control,

@@ -39,6 +39,15 @@ def make_session(user_id):
     return SimpleNamespace(user=user, user_id=user_id, connection=object())
 
 
+class FakeAudience:
+    """Who would be told of presence."""
+
+    def __init__(self):
+        self.sessions = []
+        self.add = self.sessions.append
+        self.remove = self.sessions.remove
+
+
 @pytest.fixture
 def told():
     return []
@@ -64,6 +73,17 @@ def test_a_user_is_here_while_one_of_his_sessions_is(hub, told):
     assert hub.leave(second, 0.0)
     assert not hub.is_here("1")
     assert told == [("1", True)]
+
+
+def test_the_audience_of_presence_is_every_session():
+    audience = FakeAudience()
+    hub = Hub(FakeRoutes(), Presence(GRACE, lambda *_: None), audience=audience)
+    first, second = make_session("1"), make_session("1")
+    hub.join(first)
+    hub.join(second)
+    assert audience.sessions == [first, second]
+    hub.leave(first, 0.0)
+    assert audience.sessions == [second]
 
 
 def test_a_user_counts_as_online_within_the_grace_period(hub, told):

@@ -46,6 +46,10 @@ def refuse(codec, payload):
         ({"type": "test"}, Test()),
         ({"type": "authenticate", "token": "t"}, Authenticate(token="t")),
         ({"type": "auth", "token": "t"}, Authenticate(token="t")),
+        (
+            {"type": "auth", "token": "t", "acks": True, "presenceBatches": True},
+            Authenticate(token="t", acks=True, presence_batches=True),
+        ),
         ({"type": "get_online_users"}, GetOnlineUsers(limit=200)),
         ({"type": "start_conversation", "recipientId": "2"}, StartConversation(recipient_id="2")),
         (SEND, SendPrivateMessage(recipient_id="2", content="hello")),
@@ -124,6 +128,13 @@ def test_an_unknown_type_is_repeated_only_in_part(codec):
     error = refuse(codec, encode({"type": "secret\ud800" * 1000}))
     assert isinstance(error, UnknownType)
     assert len(error.details.encode()) < 150
+
+
+@pytest.mark.parametrize("field", ["acks", "presenceBatches"])
+@pytest.mark.parametrize("value", [1, "true", [], {}])
+def test_what_a_client_asks_for_at_the_login_is_a_boolean(codec, field, value):
+    error = refuse(codec, encode({"type": "authenticate", "token": "t", field: value}))
+    assert (error.code, error.field) == ("VALIDATION_ERROR", field)
 
 
 @pytest.mark.parametrize("value", ["", " ", "\t\n\u3000", "x" * 101, 5, None, ["x"], True])

@@ -72,6 +72,9 @@ EVENTS = {
     "encode_online_users": lambda encode: encode([BOB]),
     "encode_user_online": lambda encode: encode(BOB, NOW),
     "encode_user_offline": lambda encode: encode(BOB, NOW),
+    "encode_presence_changes": lambda encode: encode(
+        [events.describe_presence(BOB)], [events.describe_presence(BOB)], NOW
+    ),
     "encode_message_sent": lambda encode: encode(MESSAGE, "7-3", "c", is_duplicate=True),
     "encode_new_private_message": lambda encode: encode(MESSAGE, "7-3", "conv_1_2"),
     "encode_messages_page": lambda encode: encode(

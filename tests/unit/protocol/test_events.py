@@ -187,6 +187,16 @@ def test_presence_has_both_spellings_of_the_id(encode, name):
     }
 
 
+def test_a_batch_of_presence_has_users_as_single_events_do():
+    bob = events.describe_presence(BOB)
+    assert json.loads(events.encode_presence_changes([bob, bob], [], NOW)) == {
+        "type": "presence_changes",
+        "online": [{"id": "2", **PERSON}] * 2,
+        "offline": [],
+        "timestamp": TIME,
+    }
+
+
 def test_a_message_has_every_field_old_clients_expect():
     assert json.loads(message()) == MESSAGE
 
