@@ -43,7 +43,7 @@ def test_peers_are_told_by_the_medians_of_the_last_run(tmp_path):
     path, target = tmp_path / "results.jsonl", tmp_path / "peers.csv"
     turns = [turn("a", "fastchat", srv_us=99.0)]
     turns += [turn("b", "fastchat", srv_us=value) for value in (23.0, 21.0, 90.0)]
-    turns += [turn("b", "ws", pg_us=0.0, lat_ms={})]
+    turns += [turn("b", "ws", pg_us=0.0, lat_ms={}), turn("b", "ws", job="j3:5000")]
     write(path, turns)
     table.write(target, peers.COLUMNS, peers.medians(peers.read(path, None)))
     with open(target, newline="") as file:
