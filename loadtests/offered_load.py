@@ -4,7 +4,8 @@ Pairs of users write by chance at a rate, whatever comes back; a message's time 
 due, so that a server that stalls cannot hide it. The rates take turns, upwards. A server that
 acknowledges less than ``REACHED`` of what is sent while it is sent is saturated; twice in a row
 ends the round. Told are the medians, up to the first rate at which they show a saturated server.
-There the latencies say nothing: the longer it lasts, the higher they are.
+There the latencies say nothing: the longer it lasts, the higher they are. What a server refuses has
+no latency, and what that takes is counted to the messages that it acknowledges.
 
 Server, PostgreSQL and load share the machine. With ``!`` behind its cores the load, one process,
 was the limit, and not the server.
@@ -127,12 +128,13 @@ async def one_turn(server: PrivateServer, writers: Crowd, rate: int, seconds: fl
     await settled(writers)
     load = (process_time() - load_before) / (monotonic() - began)
     after = server.times()
+    done = max(1, len(figures.acks))
     return Look(
         figures.sent / seconds,
         in_time / took,
         *milliseconds(figures),
-        (after[0] - before[0]) / figures.sent * 1e6,
-        (after[1] - before[1]) / figures.sent * 1e6,
+        (after[0] - before[0]) / done * 1e6,
+        (after[1] - before[1]) / done * 1e6,
         load,
         sum(figures.refused.values()),
     )
