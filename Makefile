@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 DOCS := $(VENV)/docs
+FIGURES := docs/figures
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 SOURCES := $(wildcard fastchat/_speedups/*.pyx fastchat/_speedups/*.pxd)
 
@@ -13,7 +14,7 @@ EDITABLE := $(VENV)/editable.stamp
 COMPILED := $(VENV)/compiled.stamp
 LOCUST := $(VENV)/locust.stamp
 
-.PHONY: help run build test check format bench bench-deep loadtest faults autobahn docs catalog rehearse clean
+.PHONY: help run build test check format bench bench-deep loadtest figures plots faults autobahn docs catalog rehearse clean
 .DELETE_ON_ERROR:
 
 help:
@@ -25,6 +26,8 @@ help:
 	@echo "make bench     run the benchmarks"
 	@echo "make bench-deep  pages of the history in a table of ten million rows"
 	@echo "make loadtest  a short load with reports in reports/, and every documented limit; ARGS=--help"
+	@echo "make figures   measure what docs/performance.md plots, and plot it; half an hour, on a quiet machine"
+	@echo "make plots     draw the plots of docs/performance.md again, from docs/figures"
 	@echo "make faults    hundreds of faults under a million messages, each kind checked; half an hour"
 	@echo "make autobahn  run the WebSocket conformance suite; needs a Python 2.7"
 	@echo "make docs      write the generated documents again, and build the site in site/"
@@ -62,13 +65,23 @@ bench-deep: build
 loadtest: build $(LOCUST)
 	$(BIN)/python -m loadtests.run $(ARGS)
 
+figures: build
+	$(BIN)/python -m loadtests.offered_load --csv $(FIGURES)/offered_load.csv
+	$(BIN)/python -m loadtests.idle_memory --connections 0,1000,2000,5000,10000 --csv $(FIGURES)/memory.csv
+	$(BIN)/python -m loadtests.scaling --connections 0,1000,2000,5000,10000 --csv $(FIGURES)/connections.csv
+	$(BIN)/python -m loadtests.scaling --rows $(or $(ROWS),10000,100000,1000000) --csv $(FIGURES)/rows.csv
+	$(MAKE) plots
+
+plots: $(DOCS)/installed.stamp
+	$(DOCS)/bin/python benchmarks/plots.py
+
 faults: build
 	$(BIN)/python -m tests.faults $(ARGS)
 
 autobahn: build
 	tests/conformance/run.sh $(CASES)
 
-docs: build $(DOCS)/installed.stamp
+docs: build plots
 	$(BIN)/fastchat config --docs > docs/configuration.md
 	$(BIN)/fastchat schema --json-schema > docs/schema/protocol.schema.json
 	$(BIN)/fastchat schema --asyncapi > docs/schema/asyncapi.json

@@ -1,10 +1,11 @@
 """How much memory an idle authenticated connection costs the server.
 
 Starts a server with a database of its own, logs in one user per connection, leaves them idle for a
-moment and divides the growth of the server's resident memory by their number. What the kernel keeps
-for the sockets is not in it.
+moment and divides the growth of the server's resident memory by their number. With several numbers
+the connections become more and more, on the same server. What the kernel keeps for the sockets is
+not in it.
 
-    python -m loadtests.idle_memory [--connections 5000] [--compression]
+    python -m loadtests.idle_memory [--connections 1000,5000] [--compression] [--csv FILE]
 """
 
 import argparse
@@ -21,6 +22,7 @@ from fastchat.bench.private_server import (
     private_server,
     read_page,
 )
+from loadtests import table
 
 WARM_UP = 200  # connections that come and go before the first look
 AT_ONCE = 100  # log-ins under way at the same time
@@ -33,57 +35,71 @@ Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--connections", type=int, default=5000)
+    parser.add_argument("--connections", default="5000", metavar="N,N", help="(default 5000)")
     parser.add_argument("--compression", action="store_true", help="offer permessage-deflate")
+    parser.add_argument("--csv", type=Path, help="file for the memory with so many connections")
     args = parser.parse_args()
+    steps = sorted({int(part) for part in args.connections.split(",")} - {0})
+    most = steps[-1]
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, args.connections + FILES), hard))
-    settings = UNLIMITED | {"MAX_CONNECTIONS": str(args.connections + WARM_UP)}
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, most + FILES), hard))
+    settings = UNLIMITED | {"MAX_CONNECTIONS": str(most + WARM_UP)}
     with (
-        private_database(max(args.connections, WARM_UP)) as (dsn, _),
+        private_database(max(most, WARM_UP)) as (dsn, _),
         private_server(dsn, settings) as server,
     ):
-        asyncio.run(
-            measure(
-                server.worker_pid, server.url, server.secret, args.connections, args.compression
-            )
+        found = asyncio.run(
+            measure(server.worker_pid, server.url, server.secret, steps, args.compression)
         )
+    if args.csv is not None:
+        rows = [(count, *figures.values()) for count, figures in found.items()]
+        table.write(args.csv, ("connections", "resident_kb", "anonymous_kb"), rows)
 
 
-async def measure(pid: int, url: str, secret: bytes, connections: int, compression: bool) -> None:
-    await close(await log_in(url, secret, WARM_UP, compression))
+async def measure(
+    pid: int, url: str, secret: bytes, steps: list[int], compression: bool
+) -> dict[int, dict[str, int]]:
+    """Return the memory in KB by the number of connections, none among them."""
+    await close(await log_in(url, secret, range(WARM_UP), compression))
     await wait_for(url, 0)
-    before = memory(pid)
-    began = time.monotonic()
-    streams = await log_in(url, secret, connections, compression)
-    took = time.monotonic() - began
-    await asyncio.sleep(SETTLE)
-    await wait_for(url, connections)
-    after = memory(pid)
+    found = {0: memory(pid)}
+    streams: list[Stream] = []
+    took = 0.0
+    for connections in steps:
+        began = time.monotonic()
+        streams += await log_in(url, secret, range(len(streams), connections), compression)
+        took += time.monotonic() - began
+        await asyncio.sleep(SETTLE)
+        await wait_for(url, connections)
+        found[connections] = memory(pid)
     await close(streams)
     await wait_for(url, 0)
     # What the first ones left behind is used again, or it leaks.
-    streams = await log_in(url, secret, connections, compression)
+    most = steps[-1]
+    streams = await log_in(url, secret, range(most), compression)
     again = memory(pid)
     await close(streams)
-    for name in before:
-        print(
-            f"{name}: {before[name]:,} KB before, {after[name]:,} KB with {connections:,} idle "
-            f"connections, {again[name]:,} KB with as many others after them; "
-            f"{(after[name] - before[name]) / connections:.2f} KB per connection"
-        )
-    print(f"log-ins: {connections / took:,.0f} per second, this program included")
+    for name, before in found[0].items():
+        for connections in steps:
+            grown = found[connections][name] - before
+            print(
+                f"{name}: {before:,} KB before, {before + grown:,} KB with {connections:,} idle "
+                f"connections; {grown / connections:.2f} KB per connection"
+            )
+        print(f"{name}: {again[name]:,} KB with {most:,} others after them")
+    print(f"log-ins: {most / took:,.0f} per second, this program included")
+    return found
 
 
-async def log_in(url: str, secret: bytes, count: int, compression: bool) -> list[Stream]:
-    """Open connections, each of a user of its own."""
+async def log_in(url: str, secret: bytes, numbers: range, compression: bool) -> list[Stream]:
+    """Open connections, each of a user of its own, counted from 0."""
     turns = asyncio.Semaphore(AT_ONCE)
 
     async def one(user_id: int) -> Stream:
         async with turns, asyncio.timeout(PATIENCE):
             return await connect(url, make_token(secret, str(user_id), 3600.0), compression)
 
-    return await asyncio.gather(*(one(number + 1) for number in range(count)))
+    return await asyncio.gather(*(one(number + 1) for number in numbers))
 
 
 async def connect(url: str, token: str, compression: bool) -> Stream:

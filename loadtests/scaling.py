@@ -6,7 +6,7 @@ runs on the machine hits all of them; the least of all turns counts.
 
     python -m loadtests.scaling --workers 1,2,4
     python -m loadtests.scaling --connections 0,1000,5000,20000
-    python -m loadtests.scaling --rows 10000,10000000
+    python -m loadtests.scaling --rows 10000,10000000 --csv docs/figures/rows.csv
 """
 
 import argparse
@@ -14,6 +14,7 @@ import asyncio
 import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import NamedTuple
 
 import asyncpg
@@ -25,7 +26,7 @@ from fastchat.bench.private_server import (
     private_database,
     private_server,
 )
-from fastchat.bench.processes import processor_time
+from loadtests import table
 
 PAIRS = 200
 IN_FLIGHT = 8
@@ -50,6 +51,9 @@ FILL = (
 )
 
 
+COLUMNS = ("server_us_per_message", "postgresql_us_per_message", "messages_per_s")
+
+
 class Costs(NamedTuple):
     """Microseconds of processor time per message."""
 
@@ -65,6 +69,7 @@ def main() -> None:
         kinds.add_argument(f"--{name}", type=numbers, metavar="N,N")
     parser.add_argument("--seconds", type=float, default=8.0, help="of one turn (default 8)")
     parser.add_argument("--runs", type=int, default=3, help="turns of each variant (default 3)")
+    parser.add_argument("--csv", type=Path, help="file for the least of each variant")
     args = parser.parse_args()
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, MOST_FILES), hard))
@@ -84,6 +89,9 @@ def main() -> None:
             f"{variant:>12,} {costs.server:>10.1f} {costs.server / first.server:>6.2f} "
             f"{costs.database:>14.1f} {costs.database / first.database:>6.2f}"
         )
+    if args.csv is not None:
+        rows = ((variant, *least(found[variant])) for variant in variants)
+        table.write(args.csv, (kind, *COLUMNS), rows)
 
 
 def numbers(text: str) -> list[int]:
@@ -157,9 +165,9 @@ async def load(server: PrivateServer, idle: int, seconds: float) -> Costs:
     await writers.open()
     await writers.write_closed(WARM_UP, IN_FLIGHT)
     writers.figures.clear()
-    before = times(server)
+    before = server.times()
     await writers.write_closed(seconds, IN_FLIGHT)
-    after = times(server)
+    after = server.times()
     sent = writers.figures.sent
     await writers.close()
     await idlers.close()
@@ -167,13 +175,6 @@ async def load(server: PrivateServer, idle: int, seconds: float) -> Costs:
         (after[0] - before[0]) / sent * 1e6,
         (after[1] - before[1]) / sent * 1e6,
         sent / seconds,
-    )
-
-
-def times(server: PrivateServer) -> tuple[float, float]:
-    return (
-        processor_time(server.process.pid, with_children=True),
-        processor_time(server.postgres_pid, with_children=True),
     )
 
 

@@ -24,6 +24,7 @@ from urllib.parse import quote, urlsplit, urlunsplit
 import asyncpg
 
 from fastchat.auth.tokens import make_token
+from fastchat.bench.processes import processor_time
 from fastchat.store.embedded import EmbeddedPostgres, environment
 
 PATIENCE = 60.0  # seconds for the start and for the end
@@ -84,6 +85,13 @@ class PrivateServer:
     def worker_pid(self) -> int:
         """Process id of its only worker."""
         return int(self.page("/metrics")["workers"]["each"][0]["pid"])
+
+    def times(self) -> tuple[float, float]:
+        """Return the processor seconds of its processes and of PostgreSQL; 0 for one elsewhere."""
+        return (
+            processor_time(self.process.pid, with_children=True),
+            processor_time(self.postgres_pid, with_children=True) if self.postgres_pid else 0.0,
+        )
 
     def page(self, path: str) -> dict[str, Any]:
         """Return what one of its pages says."""

@@ -17,6 +17,7 @@ from typing import Any
 from picows import WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
 
 from tests.faults.history import Acked, DeviceHistory, Login, Read, Received, Sent, Stored
+from tests.faults.room import Room
 from tests.faults.wire import LONG_MARK, Frame, News, Target, WireMessage, decode, encode
 
 HANDSHAKE_TIMEOUT = 3.0  # seconds
@@ -123,30 +124,6 @@ class Connection(WSListener):
         """Read again."""
         if self._transport is not None and not self.ended.is_set():
             self._transport.underlying_transport.resume_reading()
-
-
-class Room:
-    """What a device knows of a conversation."""
-
-    def __init__(self) -> None:
-        self.seq = 0  # it has all up to this one
-        self.rev = 0  # as it was at that message
-        self._later: dict[int, int] = {}
-
-    def note(self, seq: int, rev: int) -> None:
-        """Take one message."""
-        if seq > self.seq:
-            self._later[seq] = rev
-            while (found := self._later.pop(self.seq + 1, None)) is not None:
-                self.seq += 1
-                self.rev = found
-
-    def note_all(self, seq: int, rev: int) -> None:
-        """Take everything up to here."""
-        if seq >= self.seq:
-            self.seq, self.rev = seq, rev
-            self._later = {key: value for key, value in self._later.items() if key > seq}
-            self.note(seq, rev)
 
 
 class Device:

@@ -19,6 +19,7 @@ from fastchat.bench.processes import usage
 from fastchat.cli import main
 from fastchat.cli.bench import table
 from fastchat.config import load
+from loadtests import offered_load
 
 DATABASES = "SELECT count(*) FROM pg_database WHERE datname LIKE 'fastchat_bench_%'"
 
@@ -47,6 +48,20 @@ async def test_measures_everything_it_shows(server):
     assert [share for _, share in steps] == sorted(share for _, share in steps)
     lines = table(result, load({"NODE_ENV": "development"}))
     assert not any("nan" in line for line in lines)
+
+
+async def test_a_turn_at_each_rate_shows_what_was_offered_and_what_came_of_it(server):
+    found = await offered_load.measure(server, [100, 200], pairs=4, seconds=0.5, runs=2)
+    assert list(found) == [100, 200]
+    for rate, looks in found.items():
+        assert len(looks) == 2
+        look = offered_load.middle(looks)
+        assert 0 < look.offered_messages_per_s < 3 * rate
+        assert look.acknowledged_messages_per_s > 0
+        assert 0 < look.ack_p50_ms <= look.ack_p99_ms <= look.ack_p999_ms
+        assert 0 < look.delivery_p50_ms <= look.delivery_p99_ms <= look.delivery_p999_ms
+        assert look.server_us_per_message >= 0
+        assert look.refused_messages == 0
 
 
 async def test_measures_a_running_server_within_its_limits(server):
