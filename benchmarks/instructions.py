@@ -73,10 +73,10 @@ def per_message(small: int, large: int, messages: int) -> int:
 def interpreter() -> str:
     """Name what counts may be compared within."""
     options = sysconfig.get_config_var("CONFIG_ARGS") or ""
-    kind = "optimized" if "--enable-optimizations" in options else "plain"
+    kind = " optimized" if "--enable-optimizations" in options else ""
     libc = " ".join(platform.libc_ver())
     return (
-        f"{platform.python_implementation()} {platform.python_version()} {kind}, "
+        f"{platform.python_implementation()} {platform.python_version()}{kind}, "
         f"{platform.python_compiler()}, {libc}, {platform.machine()}"
     )
 
