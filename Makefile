@@ -14,7 +14,7 @@ EDITABLE := $(VENV)/editable.stamp
 COMPILED := $(VENV)/compiled.stamp
 LOCUST := $(VENV)/locust.stamp
 
-.PHONY: help run build test check format bench bench-deep loadtest figures plots faults autobahn docs catalog rehearse clean
+.PHONY: help run build test check format bench bench-steps instructions bench-deep loadtest figures plots faults autobahn docs catalog rehearse clean
 .DELETE_ON_ERROR:
 
 help:
@@ -23,7 +23,9 @@ help:
 	@echo "make build     virtual environment in .venv, compiled; then .venv/bin/fastchat works"
 	@echo "make check     format, lint, types, import rule"
 	@echo "make format    format all Python code"
-	@echo "make bench     run the benchmarks"
+	@echo "make bench     the benchmarks here and in the commit before, compared; BASE=COMMIT"
+	@echo "make bench-steps  run the benchmarks of the steps of a message; those of the database too"
+	@echo "make instructions  count what a message costs, without a clock; ARGS=--update"
 	@echo "make bench-deep  pages of the history in a table of ten million rows"
 	@echo "make loadtest  a short load with reports in reports/, and every documented limit; ARGS=--help"
 	@echo "make figures   measure what docs/performance.md plots, and plot it; half an hour, on a quiet machine"
@@ -57,6 +59,13 @@ format: build
 	$(BIN)/ruff check --fix .
 
 bench: build
+	$(BIN)/python -m benchmarks.compare $(if $(BASE),--base $(BASE)) $(ARGS)
+
+instructions: build
+	.ci/valgrind
+	$(BIN)/python -m benchmarks.instructions $(ARGS)
+
+bench-steps: build
 	$(BIN)/python -m pytest benchmarks --benchmark-columns=min,median,ops --benchmark-sort=name $(ARGS)
 
 bench-deep: build

@@ -1,0 +1,254 @@
+"""The whole server in this process, and its clients on real sockets.
+
+Only PostgreSQL is not there: what stands in its place knows every user and every room, and answers
+the statements of log-ins and sends at once. So what is measured is the path of a message in the
+server alone, and it is the same each time.
+"""
+
+import asyncio
+import base64
+import json
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
+
+import uvloop
+
+from fastchat.auth.tokens import make_token
+from fastchat.config import load
+from fastchat.server import Server
+from fastchat.store.backend import BackendTables
+from fastchat.store.fence import NEW_LANE
+from fastchat.store.group_send_statement import GROUP_BATCH
+from fastchat.store.rooms import conversation_id_of
+from fastchat.transport.port import bind
+from tests.functional.transport.raw_client import TEXT, RawClient, frame
+
+SECRET = bytes(range(48))
+ENVIRONMENT = {
+    "NODE_ENV": "production",
+    "HOST": "127.0.0.1",
+    "PORT": "0",
+    "DATABASE_URL": "postgresql://nobody@127.0.0.1:1/nothing",
+    "JWT_SECRET": base64.b64encode(SECRET).decode(),
+    "CHAT_ENCRYPTION_KEY": "a key for benchmarks, of 32 chars",
+    "MAX_CONNECTIONS_PER_IP": "1000",
+    "MESSAGE_RATE_LIMIT": "1000000",
+    "COMMAND_RATE_LIMIT": "1000000",
+    "PRESENCE_SCOPE": "none",
+}
+TABLES = BackendTables(
+    id_type="bigint",
+    profile_id_type="bigint",
+    revocation_id_type="text",
+    blocks_id_type="bigint",
+    follows_id_type="bigint",
+)
+GROUP = "group_1"
+GROUP_ROOM = 1_000_000
+GROUP_REV = 1
+CREATED = 1705314600_123456  # microseconds; the same for all, so that no path depends on it
+CONTENT = "x" * 200
+CLIENT_ID = "5b0c2c0e-7f0c-4b8e-9c3f-0a9d5d0f6a11"
+MOST_TURNS = 10_000  # of the event loop, for one exchange
+
+
+class InstantDatabase:
+    """Pool and connection at once; everybody is known, and a statement is committed when asked."""
+
+    def __init__(self, members: Sequence[str]) -> None:
+        """Take who is in the one group."""
+        self._members = list(members)
+        self._seqs: dict[int, int] = {}
+        self._rooms: dict[str, int] = {}
+        self._answers: dict[str, Callable[..., list[Any]]] = {
+            "users": self._find_users,
+            "rooms": self._open_rooms,
+            "members": lambda room_ids: [(GROUP_REV, self._members) for _ in room_ids],
+            "relations": lambda ones, others: [(True,) for _ in ones],
+        }
+
+    async def connect(self, **settings: str) -> "InstantDatabase":
+        return self
+
+    def is_closed(self) -> bool:
+        return False
+
+    def terminate(self) -> None:
+        pass
+
+    async def fetch(
+        self, query: str, *arguments: Any, timeout: float | None = None, name: str = "other"
+    ) -> list[Any]:
+        return self._answers[name](*arguments)
+
+    async def fetchval(self, query: str, *arguments: Any) -> Any:
+        if query == NEW_LANE:
+            return 1
+        rooms = arguments[2]
+        if isinstance(rooms, int):
+            seq = self._advance(rooms, 1)
+            return [seq, seq, CREATED]
+        seqs = [self._advance(room, n) for room, n in zip(rooms, arguments[3], strict=True)]
+        answer = seqs + seqs + [CREATED] * len(seqs)
+        return answer + [GROUP_REV] * len(seqs) if query == GROUP_BATCH else answer
+
+    async def fetchmany(self, query: str, rows: Sequence[Sequence[Any]]) -> list[tuple[list[int]]]:
+        answer: list[int] = []
+        records = []
+        for row in rows:
+            answer = [*answer, *await self.fetchval(query, *row)]
+            records.append((answer,))
+        return records
+
+    def _advance(self, room_id: int, messages: int) -> int:
+        seq = self._seqs[room_id] = self._seqs.get(room_id, 0) + messages
+        return seq
+
+    def _find_users(self, user_ids: list[str], *_: Any) -> list[Any]:
+        return [
+            (False, False, user_id, f"user{user_id}", None, None, None, None)
+            for user_id in user_ids
+        ]
+
+    def _open_rooms(self, conversations: list[str], *users: Any) -> list[Any]:
+        if not users:
+            return [(GROUP_ROOM, GROUP, None, None) for _ in conversations]
+        return [
+            (True, self._rooms.setdefault(conversation, len(self._rooms) + 1), conversation, *pair)
+            for conversation, *pair in zip(conversations, *users[:2], strict=True)
+        ]
+
+
+class InProcess:
+    """A server and users who are logged in, numbered from 0; all are in the one group.
+
+    Attributes:
+        server: As in production, but without what happens by the clock.
+        clients: The other ends of the connections, by user.
+    """
+
+    def __init__(self, users: int) -> None:
+        """Start the server and log users in."""
+        self._runner = asyncio.Runner(loop_factory=uvloop.new_event_loop)
+        self.users = [str(number + 1) for number in range(users)]
+        self.clients: list[RawClient] = []
+        self.server: Server
+        self.run(self._start())
+
+    def run(self, work: Coroutine[Any, Any, Any]) -> Any:
+        """Run the event loop until something is done."""
+        return self._runner.run(work)
+
+    async def _start(self) -> None:
+        self.server = server = Server(load(dict(ENVIRONMENT)), {}, TABLES)
+        self.database = InstantDatabase(self.users)
+        server.pool.fetch = self.database.fetch
+        server.pool.connect = self.database.connect
+        server.writer.start()
+        self.endpoint = server.listener.endpoint
+        await server.listener.start([bind("127.0.0.1", 0)])
+        for user in self.users:
+            client = await RawClient.open(server.listener.port)
+            self.clients.append(client)
+            assert json.loads(await client.read_text())["type"] == "connected"
+            login = {"type": "authenticate", "token": make_token(SECRET, user, 86_400.0)}
+            await client.send_frame(TEXT, json.dumps(login))
+            assert json.loads(await client.read_text())["user"]["id"] == user
+
+    def session(self, user: int) -> Any:
+        """Return the session of a user."""
+        return self.server.hub.open_connections(self.users[user])[0].session
+
+    def direct(self, sender: int, recipient: int, client_id: str = CLIENT_ID) -> bytes:
+        """Return the payload of a message from one user to another."""
+        pair = (self.users[sender], self.users[recipient])
+        command = {
+            "type": "send_private_message",
+            "recipientId": pair[1],
+            "content": CONTENT,
+            "conversationId": conversation_id_of(*pair),
+            "clientMessageId": client_id,
+        }
+        return json.dumps(command, separators=(",", ":")).encode()
+
+    def to_group(self, client_id: str = CLIENT_ID) -> bytes:
+        """Return the payload of a message to the group."""
+        command = {
+            "type": "send_group_message",
+            "groupId": GROUP,
+            "content": CONTENT,
+            "clientMessageId": client_id,
+        }
+        return json.dumps(command, separators=(",", ":")).encode()
+
+    async def exchange(self, sends: Sequence[tuple[int, bytes]], events: int) -> None:
+        """Let users send frames, and go on until the server has written what follows.
+
+        Args:
+            sends: Who sends which bytes.
+            events: How many frames the server has to answer with, replies included.
+
+        Raises:
+            RuntimeError: they were not written within ``MOST_TURNS`` turns of the event loop.
+        """
+        expected = self.endpoint.messages_out + events
+        for user, data in sends:
+            assert self.clients[user].sock.send(data) == len(data)
+        await self.write(expected)
+
+    async def write(self, expected: int) -> None:
+        """Go on until so many frames were ever appended, and write them; see ``exchange``."""
+        endpoint = self.endpoint
+        for _ in range(MOST_TURNS):
+            if endpoint.messages_out >= expected:
+                break
+            await asyncio.sleep(0)
+        else:
+            raise RuntimeError(f"{endpoint.messages_out} frames: expected {expected}")
+        await asyncio.sleep(0)  # what is in the outboxes is written at the end of a turn
+
+    def drain(self) -> int:
+        """Read what arrived at the clients; return how many bytes."""
+        return sum(map(_drain, self.clients))
+
+    def close(self) -> None:
+        """End everything."""
+        self.run(self._stop())
+        self._runner.close()
+
+    async def _stop(self) -> None:
+        for client in self.clients:
+            client.close()
+        await self.server.listener.stop(1001, "", timeout=1.0)
+        await self.server.messages.stop()
+        await self.server.group_messages.stop()
+        await self.server.writer.stop(1.0)
+
+
+def masked(payload: bytes) -> bytes:
+    """Return a payload in a client's frame."""
+    return frame(TEXT, payload)
+
+
+def _drain(client: RawClient) -> int:
+    buffer = bytearray(1 << 16)
+    size = 0
+    try:
+        while count := client.sock.recv_into(buffer):
+            size += count
+    except BlockingIOError:
+        pass
+    return size
+
+
+def relays(server: InProcess, pairs: int) -> tuple[list[tuple[int, bytes]], int]:
+    """Return sends of one user to another, by as many pairs, and how many frames come of them."""
+    assert 2 * pairs <= len(server.users)
+    sends = [(2 * pair, masked(server.direct(2 * pair, 2 * pair + 1))) for pair in range(pairs)]
+    return sends, 2 * pairs
+
+
+def fan_outs(server: InProcess, senders: int) -> tuple[list[tuple[int, bytes]], int]:
+    """Return sends of as many members to the group, and how many frames come of them."""
+    data = masked(server.to_group())
+    return [(user, data) for user in range(senders)], senders * len(server.users)
