@@ -29,6 +29,7 @@ from fastchat.transport.http import HttpError, HttpServer, head_response, is_all
 
 MAX_HEAD = 16 * 1024  # bytes
 HEAD_TIMEOUT = 5.0  # seconds for the whole head, and for the TLS handshake
+UNSENT_LIMIT = 64 * 1024  # bytes that the kernel keeps and has not sent yet, per connection
 CLOSE_TIMEOUT = 2.0  # seconds for a peer to take an error, and for its part of closing TLS
 SWEEP_INTERVAL = 1.0  # seconds
 BACKLOG = 1024
@@ -407,6 +408,8 @@ def bind(host: str, port: int, *, is_shared: bool = False) -> socket.socket:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if is_shared:
             bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        # Connections inherit it. The kernel would keep megabytes for a client that does not read.
+        bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_LIMIT)
         bound.setblocking(False)
         bound.bind((host, port))
     except BaseException:

@@ -2,11 +2,13 @@
 
 import asyncio
 import socket
+from pathlib import Path
 from time import monotonic
 
 import pytest
 
 from fastchat._speedups.routing import RoutingTable
+from fastchat.transport.port import UNSENT_LIMIT
 from tests.functional.transport.conftest import until
 from tests.functional.transport.raw_client import (
     CLOSE,
@@ -50,6 +52,28 @@ async def test_backlog_of_a_slow_reader_is_bounded_and_freed_although_it_never_r
     server.endpoint.sweep(monotonic() + 3)
     await server.all_closed()
     assert server.connection.backlog == 0
+
+
+def send_queue(client):
+    """Bytes that the kernel holds for a client and that he has not acknowledged."""
+    _, port = client.sock.getsockname()
+    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+        _, _, remote, _, queues, *_ = line.split()
+        if remote.endswith(f":{port:04X}"):
+            return int(queues.partition(":")[0], 16)
+    raise AssertionError(f"no connection from port {port}")
+
+
+async def test_what_the_kernel_keeps_for_a_slow_reader_is_bounded_too(server):
+    await server.start(outbox_limit=64 * MIB)
+    client = await server.open(receive_buffer=SMALL)
+    for number in range(100):
+        server.connection.send(b"%06d" % number + b"x" * 50_000)
+        await asyncio.sleep(0)
+    # What it says it can take, and one segment more than the bound.
+    assert 0 < send_queue(client) <= UNSENT_LIMIT + 2 * 64 * 1024
+    for number in range(100):
+        assert (await client.read_text())[:6] == f"{number:06d}"
 
 
 async def test_slow_reader_does_not_delay_the_others_and_leaves_the_table_in_peace(server):
