@@ -31,6 +31,7 @@ def row_of(sealed):
         edited_at=None,
         old_id=None,
         sender_id=IDS[1],
+        username="user1001",
         reply_to=None,
         client_message_id=IDS[2],
         is_encrypted=sealed.is_encrypted,
@@ -41,6 +42,8 @@ def row_of(sealed):
         is_deleted=False,
         is_pinned=False,
         reactions=None,
+        mentions=None,
+        is_announcement=False,
         is_read=False,
     )
 
