@@ -164,6 +164,11 @@ class OtherWorkers:
         return all(self.exchange.own < peer for peer in self.exchange.peers)
 
     @property
+    def knows_everybody(self) -> bool:
+        """Whether this worker knows of every user on any worker."""
+        return self.whereabouts.is_complete
+
+    @property
     def is_up(self) -> bool:
         """Whether every other worker can be heard."""
         return self.exchange.is_up

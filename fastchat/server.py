@@ -238,7 +238,12 @@ class Server(Stores):
         others = self.others
         if others is not None:
             others.connect(self.delivery, self.offline)
-        self.backend.connect(self.hub, lambda: others is None or others.speaks)
+        self.backend.connect(
+            self.hub,
+            speaks=lambda: others is None or others.speaks,
+            knows_everybody=lambda: others is None or others.knows_everybody,
+            grace_period=config.offline_grace_period,
+        )
         self.watch = RevocationWatch(
             self.users.fetch_revoked, self._end_session, interval=config.revocation_check_interval
         )

@@ -16,6 +16,7 @@ import asyncpg
 import pytest
 from hypothesis import settings
 
+from fastchat.bench.private_server import TABLES
 from fastchat.store import migrations
 from fastchat.store.embedded import EmbeddedPostgres
 from tests.functional.store.folders import public_folder
@@ -26,19 +27,7 @@ settings.load_profile("fastchat")
 
 PROCESS = os.environ.get("PYTEST_XDIST_WORKER", "gw0")
 TEMPLATE = f"fastchat_template_{PROCESS}"
-BACKEND_TABLES = """
-CREATE TABLE users_auth (user_id bigint PRIMARY KEY, username text NOT NULL, email text);
-CREATE TABLE user_profile_info (
-    user_id bigint PRIMARY KEY, first_name text, last_name text,
-    display_name text, profile_picture_url text
-);
-CREATE TABLE jwt_revocation (jti text PRIMARY KEY);
-CREATE TABLE blocked_relationships (
-    blocker_id bigint, blocked_id bigint, PRIMARY KEY (blocker_id, blocked_id)
-);
-CREATE TABLE user_follows (
-    follower_id bigint, followee_id bigint, PRIMARY KEY (follower_id, followee_id)
-);
+BACKEND_TABLES = f"""{TABLES}
 INSERT INTO users_auth
     SELECT id, 'user' || id, 'user' || id || '@example.org' FROM generate_series(1, 200) id;
 """

@@ -80,6 +80,7 @@ class Client(Commands):
         heartbeat: float = HEARTBEAT,
         pong_timeout: float = PONG_TIMEOUT,
         tls: ssl.SSLContext | None = None,
+        local_address: str | None = None,
     ) -> None:
         """Take where to, and as whom.
 
@@ -98,6 +99,7 @@ class Client(Commands):
             pong_timeout: Seconds without a pong after which the connection counts as dead; at
                 most ``heartbeat``.
             tls: For ``wss://``, instead of the machine's own.
+            local_address: Where to come from, on a machine with several addresses.
 
         Raises:
             ValueError: the pong may take longer than the heartbeat.
@@ -112,6 +114,7 @@ class Client(Commands):
         self._heartbeat = heartbeat
         self._pong_timeout = pong_timeout
         self._tls = tls
+        self._local_address = local_address
         self._tokens = Tokens(get_token)
         self._listeners = Listeners()
         self._decoder = Decoder()
@@ -306,6 +309,7 @@ class Client(Commands):
             self._receive,
             self._lost,
             tls=self._tls,
+            local_address=self._local_address,
             heartbeat=self._heartbeat,
             pong_timeout=self._pong_timeout,
         )
@@ -471,6 +475,7 @@ class Client(Commands):
         elif isinstance(event, Welcome):
             if self._welcome is not None and not self._welcome.done():
                 self._welcome.set_result(event)
+                self._listeners.emit(event)
         elif isinstance(event, AuthError):
             self._session_end = event
             self._listeners.emit(event)

@@ -62,6 +62,7 @@ class Link(WSListener):
         lost: Callable[[], None],
         *,
         tls: ssl.SSLContext | None = None,
+        local_address: str | None = None,
         heartbeat: float = HEARTBEAT,
         pong_timeout: float = PONG_TIMEOUT,
     ) -> "Link":
@@ -78,6 +79,7 @@ class Link(WSListener):
                     lambda: link,
                     url,
                     ssl_context=tls,
+                    local_addr=None if local_address is None else (local_address, 0),
                     logger_name=log,
                     websocket_handshake_timeout=CONNECT_TIMEOUT,
                     max_frame_size=MAX_MESSAGE,

@@ -98,8 +98,11 @@ class Webhooks:
 
         Who comes is told of by the worker that he comes to.
         """
-        if not (self._hub.is_here(user.user_id) if is_online else self._speaks()):
-            return
+        if self._hub.is_here(user.user_id) if is_online else self._speaks():
+            self.tell_presence(user, is_online)
+
+    def tell_presence(self, user: User, is_online: bool) -> None:
+        """Tell that a user came or went, unless the backend was told just this last."""
         data = {
             "user": {
                 "id": user.user_id,
@@ -109,16 +112,21 @@ class Webhooks:
             }
         }
         with suppress(ServiceUnavailable):  # counted and logged by the outbox
-            self._put(str(uuid.uuid4()), "user.online" if is_online else "user.offline", data)
+            webhook_id = str(uuid.uuid4())
+            body = self._encode(webhook_id, "user.online" if is_online else "user.offline", data)
+            self._outbox.put_change(webhook_id, body, user, is_online)
 
     def _put(self, webhook_id: str, kind: str, data: object) -> "asyncio.Future[None]":
+        return self._outbox.put(webhook_id, self._encode(webhook_id, kind, data))
+
+    def _encode(self, webhook_id: str, kind: str, data: object) -> bytes:
         body = {
             "id": webhook_id,
             "type": kind,
             "timestamp": iso_time(self._wall_clock()),
             "data": data,
         }
-        return self._outbox.put(webhook_id, orjson.dumps(body))
+        return orjson.dumps(body)
 
 
 class WebhookDelivery:

@@ -108,6 +108,12 @@ class Whereabouts:
         self._listed: set[str] = set()
         self._asked: dict[str, int] = {}  # who has yet to tell anew who is there, and the ticket
 
+    @property
+    def is_complete(self) -> bool:
+        """Whether everybody can be heard and has told all who are there."""
+        listed = self._listed.issuperset(self._bus.peers)
+        return listed and not self._asked and not self._stale and self._bus.is_up
+
     def arrive(self, user: User) -> None:
         """Take note of a user's first session here."""
         self._since[user.user_id] = self._clock()

@@ -5,6 +5,8 @@ ascending order, then the messages, then the verdicts are made, and each change 
 its own.
 """
 
+from fastchat.store.block_condition import block_parts
+
 # Kinds of change.
 REACT = 1
 UNREACT = 2
@@ -105,15 +107,4 @@ def annotation_statement(blocks_id_type: str | None) -> str:
     whether the room is a group; and, with a type, the user and the other member in it, or null in a
     group.
     """
-    arrays = names = ""
-    is_blocked = "false"
-    if blocks_id_type is not None:
-        arrays = f", $10::{blocks_id_type}[], $11::{blocks_id_type}[]"
-        names = ", own_id, other_id"
-        is_blocked = (
-            "(SELECT true FROM blocked_relationships b "
-            "WHERE b.blocker_id = g.own_id AND b.blocked_id = g.other_id LIMIT 1) IS NOT NULL "
-            "OR (SELECT true FROM blocked_relationships b "
-            "WHERE b.blocker_id = g.other_id AND b.blocked_id = g.own_id LIMIT 1) IS NOT NULL"
-        )
-    return _ANNOTATIONS.format(block_arrays=arrays, block_names=names, is_blocked=is_blocked)
+    return _ANNOTATIONS.format(**block_parts(blocks_id_type, 10))

@@ -10,6 +10,8 @@ In a group the statement also looks whether the user is a member, in its snapsho
 everything goes again.
 """
 
+from fastchat.store.block_condition import block_parts
+
 # Verdicts; those between are the reasons of changes.Refusal.
 GO_ON = 0
 NOT_FOUND = 1
@@ -126,15 +128,4 @@ def change_statement(blocks_id_type: str | None) -> str:
     it is a deletion, content, encrypted content, initialisation vector, scheme, whether the room is
     a group; and, with a type, the user and the other member in it, or null in a group.
     """
-    arrays = names = ""
-    is_blocked = "false"
-    if blocks_id_type is not None:
-        arrays = f", $14::{blocks_id_type}[], $15::{blocks_id_type}[]"
-        names = ", own_id, other_id"
-        is_blocked = (
-            "(SELECT true FROM blocked_relationships b "
-            "WHERE b.blocker_id = g.own_id AND b.blocked_id = g.other_id LIMIT 1) IS NOT NULL "
-            "OR (SELECT true FROM blocked_relationships b "
-            "WHERE b.blocker_id = g.other_id AND b.blocked_id = g.own_id LIMIT 1) IS NOT NULL"
-        )
-    return _CHANGES.format(block_arrays=arrays, block_names=names, is_blocked=is_blocked)
+    return _CHANGES.format(**block_parts(blocks_id_type, 14))

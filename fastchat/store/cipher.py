@@ -20,6 +20,8 @@ from cryptography.hazmat.primitives.ciphers import Cipher as BlockCipher
 from cryptography.hazmat.primitives.ciphers import algorithms, modes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from fastchat.store.messages import SealedContent
+
 BLOCK = 16  # bytes
 NONCE = 12  # bytes
 MAIN_KEY = ""  # the id of CHAT_ENCRYPTION_KEY
@@ -40,6 +42,22 @@ class Undecryptable(Exception):
     """The row cannot be read; ``str`` is the reason, without anything of its content."""
 
 
+class OwnRow(NamedTuple):
+    """The text of a row that is the server's own; encrypted as a message of nobody's."""
+
+    content: str | None
+    encrypted_content: str | None
+    encryption_iv: str | None
+    encryption_scheme: str | None
+    sender_id: str = ""
+    client_message_id: str | None = None
+
+    @property
+    def is_encrypted(self) -> bool:
+        """False: the text is in ``content``."""
+        return self.content is None
+
+
 class Sealed(NamedTuple):
     """Content ready to be stored: the columns of ``chat_messages`` of the same names."""
 
@@ -50,8 +68,8 @@ class Sealed(NamedTuple):
     is_encrypted: bool
 
 
-class SealedRow(Protocol):
-    """A stored message, as far as its text is concerned."""
+class SealedRow(SealedContent, Protocol):
+    """A stored message, as far as its text is concerned; the previous server noted no scheme."""
 
     @property
     def sender_id(self) -> str:
@@ -64,22 +82,6 @@ class SealedRow(Protocol):
     @property
     def is_encrypted(self) -> bool:
         """False: the text is in ``content``."""
-
-    @property
-    def content(self) -> str | None:
-        """Plaintext."""
-
-    @property
-    def encrypted_content(self) -> str | None:
-        """Ciphertext in hex."""
-
-    @property
-    def encryption_iv(self) -> str | None:
-        """Initialisation vector in hex."""
-
-    @property
-    def encryption_scheme(self) -> str | None:
-        """Format and key id; None in rows of the previous server."""
 
 
 def derive_key(key: str, salt: str) -> bytes:

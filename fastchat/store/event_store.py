@@ -11,7 +11,7 @@ from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fastchat.store import event_statements as statements
-from fastchat.store.cipher import Cipher, Undecryptable
+from fastchat.store.cipher import Cipher, OwnRow, Undecryptable
 from fastchat.store.event_memory import EventMemory
 from fastchat.store.event_queue import context_of
 from fastchat.store.lookups import DEADLINE
@@ -38,21 +38,11 @@ class Claim(NamedTuple):
 
 
 class _Body(NamedTuple):
-    """A stored event; encrypted as a message of nobody's."""
+    """A stored event."""
 
     event_id: int
     room_id: int | None
-    content: str | None
-    encrypted_content: str | None
-    encryption_iv: str | None
-    encryption_scheme: str | None
-    sender_id: str = ""
-    client_message_id: str | None = None
-
-    @property
-    def is_encrypted(self) -> bool:
-        """False: the text is in ``content``."""
-        return self.content is None
+    row: OwnRow
 
 
 class EventStore:
@@ -146,7 +136,9 @@ class EventStore:
             rows = await self._pool.fetch(
                 statements.READ, missing, MOST_BYTES, timeout=self._deadline, name="events"
             )
-            bodies = [_Body(*row) for row in rows]
+            bodies = [
+                _Body(event_id, room_id, OwnRow(*sealed)) for event_id, room_id, *sealed in rows
+            ]
             self._memory.misses += len(bodies)
             found |= {body.event_id: self._open(body) for body in bodies}
             # Up to the last one that was read; without any, all the others are gone.
@@ -224,6 +216,6 @@ class EventStore:
 
     def _open(self, body: _Body) -> bytes | None:
         try:
-            return self._cipher.open(body, context_of(body.room_id)).encode()
+            return self._cipher.open(body.row, context_of(body.room_id)).encode()
         except Undecryptable:
             return None  # counted and logged by the cipher

@@ -214,6 +214,12 @@ class Fence:
         except UNKNOWN as error:
             self.drop()
             raise OutcomeUnknown from error
+        except AttributeError as error:
+            # Between the steps of a call asyncpg does not see that it was terminated.
+            if not connection.is_closed():
+                raise
+            self.drop()
+            raise OutcomeUnknown from error
         finally:
             timer.cancel()
 

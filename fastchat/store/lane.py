@@ -356,17 +356,12 @@ class Lane:
             [message.conversation_id for message in firsts],
             users1,
             users2,
-            [ord + 1 for ord, entries in enumerate(rooms.values()) for _ in entries],
-            [rank + 1 for entries in rooms.values() for rank in range(len(entries))],
+            *_places(rooms),
             [message.sender_id for message in messages],
             [message.recipient_id for message in messages],
             [message.reply_to for message in messages],
             [message.reply_seq for message in messages],
-            [message.client_message_id for message in messages],
-            [message.content for message in messages],
-            [message.encrypted_content for message in messages],
-            [message.encryption_iv for message in messages],
-            [message.encryption_scheme for message in messages],
+            *_contents(messages),
         ]
         for id_type in statements.native_types(self._columns, check_blocks=check_blocks):
             arguments.append([to_native(user, id_type) for user in users1])
@@ -431,6 +426,24 @@ class Lane:
         return rest
 
 
+def _places(rooms: dict[int, list[Entry]]) -> list[Any]:
+    """Return of each message the number of its room in the batch, and its own in the room."""
+    return [
+        [ord + 1 for ord, entries in enumerate(rooms.values()) for _ in entries],
+        [rank + 1 for entries in rooms.values() for rank in range(len(entries))],
+    ]
+
+
+def _contents(messages: list[NewMessage]) -> list[Any]:
+    return [
+        [message.client_message_id for message in messages],
+        [message.content for message in messages],
+        [message.encrypted_content for message in messages],
+        [message.encryption_iv for message in messages],
+        [message.encryption_scheme for message in messages],
+    ]
+
+
 def _group_arguments(batch: Batch) -> list[Any]:
     rooms = batch.rooms
     messages = [entry.message for entry in batch.entries]
@@ -438,16 +451,11 @@ def _group_arguments(batch: Batch) -> list[Any]:
         list(rooms),
         [len(entries) for entries in rooms.values()],
         [entries[0].message.conversation_id for entries in rooms.values()],
-        [ord + 1 for ord, entries in enumerate(rooms.values()) for _ in entries],
-        [rank + 1 for entries in rooms.values() for rank in range(len(entries))],
+        *_places(rooms),
         [message.sender_id for message in messages],
         [message.reply_to for message in messages],
         [message.reply_seq for message in messages],
-        [message.client_message_id for message in messages],
-        [message.content for message in messages],
-        [message.encrypted_content for message in messages],
-        [message.encryption_iv for message in messages],
-        [message.encryption_scheme for message in messages],
+        *_contents(messages),
         [message.mentions for message in messages],
         [message.is_announcement for message in messages],
         [message.is_system for message in messages],

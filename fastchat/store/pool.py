@@ -222,8 +222,9 @@ class Pool:
             raise ServiceUnavailable from None
         except UNAVAILABLE as error:
             self._fail(connection, error)
-        except asyncpg.InterfaceError as error:
-            # A wrong argument is the caller's mistake; a connection that ended is not.
+        except (asyncpg.InterfaceError, AttributeError) as error:
+            # A wrong argument is the caller's mistake; a connection that ended is not. asyncpg does
+            # not see that between the steps of a call.
             if not connection.is_closed():
                 raise
             self._fail(connection, error)

@@ -15,6 +15,7 @@ batch.
 """
 
 from fastchat.store.batch import UserColumns
+from fastchat.store.block_condition import either_blocks
 
 # Verdicts on a room that was refused; a stored room has its last seq instead.
 BLOCKED = -1
@@ -125,12 +126,7 @@ def batch_statement(columns: UserColumns, *, check_blocks: bool) -> str:
     is_blocked = "false"
     if check_blocks and columns.blocks_id_type is not None:
         one, other = (member(user, columns.blocks_id_type) for user in ("user1", "user2"))
-        is_blocked = (
-            "(SELECT true FROM blocked_relationships b "
-            f"WHERE b.blocker_id = {one} AND b.blocked_id = {other} LIMIT 1) IS NOT NULL "
-            "OR (SELECT true FROM blocked_relationships b "
-            f"WHERE b.blocker_id = {other} AND b.blocked_id = {one} LIMIT 1) IS NOT NULL"
-        )
+        is_blocked = either_blocks(one, other)
     return BATCH.format(
         native_arrays=arrays,
         native_names=names,

@@ -11,10 +11,12 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Sequence
+from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fastchat.errors import ServiceUnavailable
-from fastchat.store.cipher import Cipher, EncryptionFailed, Sealed, Undecryptable
+from fastchat.interfaces import User
+from fastchat.store.cipher import Cipher, EncryptionFailed, OwnRow, Sealed, Undecryptable
 from fastchat.store.lookups import DEADLINE
 
 if TYPE_CHECKING:
@@ -34,6 +36,31 @@ STORE = """
 INSERT INTO webhook_outbox
     (webhook_id, content, encrypted_content, encryption_iv, encryption_scheme)
 SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[])
+ON CONFLICT (webhook_id) DO NOTHING
+"""
+# Locks users in their order, so that no two batches wait for each other. Who was never told of as
+# online is not told of as offline.
+STORE_CHANGES = """
+WITH given AS (
+    SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[],
+        $6::text[], $7::text[], $8::text[], $9::boolean[]) AS columns (webhook_id, content,
+        encrypted_content, encryption_iv, encryption_scheme,
+        user_id, username, display_name, is_online)
+), changed AS (
+    INSERT INTO webhook_presence AS p (user_id, username, display_name, is_online)
+    SELECT user_id, username, display_name, is_online FROM given
+    WHERE is_online
+        OR EXISTS (SELECT FROM webhook_presence known WHERE known.user_id = given.user_id)
+    ORDER BY user_id
+    ON CONFLICT (user_id) DO UPDATE SET username = excluded.username,
+        display_name = excluded.display_name, is_online = excluded.is_online, changed_at = now()
+    WHERE p.is_online <> excluded.is_online
+    RETURNING p.user_id
+)
+INSERT INTO webhook_outbox
+    (webhook_id, content, encrypted_content, encryption_iv, encryption_scheme)
+SELECT webhook_id, content, encrypted_content, encryption_iv, encryption_scheme FROM given
+WHERE user_id IS NULL OR user_id IN (SELECT user_id FROM changed)
 ON CONFLICT (webhook_id) DO NOTHING
 """
 CLAIM = """
@@ -85,25 +112,22 @@ class Failure(NamedTuple):
     error: str
 
 
-class _Row(NamedTuple):
-    """The text of a row; encrypted as a message of nobody's."""
+class _Change(NamedTuple):
+    """Columns of ``webhook_presence``."""
 
-    content: str | None
-    encrypted_content: str | None
-    encryption_iv: str | None
-    encryption_scheme: str | None
-    sender_id: str = ""
-    client_message_id: str | None = None
+    user_id: str | None = None
+    username: str | None = None
+    display_name: str | None = None
+    is_online: bool | None = None
 
-    @property
-    def is_encrypted(self) -> bool:
-        """False: the text is in ``content``."""
-        return self.content is None
+
+NO_CHANGE = _Change()
 
 
 class _Job(NamedTuple):
     webhook_id: str
     sealed: Sealed
+    change: _Change
     future: "asyncio.Future[None]"
 
 
@@ -138,6 +162,20 @@ class WebhookOutbox:
         Raises:
             ServiceUnavailable: too many wait, or it cannot be encrypted; it is not stored.
         """
+        return self._put(webhook_id, body, NO_CHANGE)
+
+    def put_change(
+        self, webhook_id: str, body: bytes, user: User, is_online: bool
+    ) -> "asyncio.Future[None]":
+        """Store that a user came or went, unless it is what the backend was told last of him.
+
+        Raises:
+            ServiceUnavailable: as in ``put``.
+        """
+        change = _Change(user.user_id, user.username, user.display_name, is_online)
+        return self._put(webhook_id, body, change)
+
+    def _put(self, webhook_id: str, body: bytes, change: _Change) -> "asyncio.Future[None]":
         if self._is_stopped or len(self._waiting) >= self._max_waiting:
             self._drop("too many wait")
             raise ServiceUnavailable
@@ -147,7 +185,7 @@ class WebhookOutbox:
             self._drop("encryption failed")
             raise ServiceUnavailable("The webhook could not be encrypted.") from None
         loop = asyncio.get_running_loop()
-        job = _Job(webhook_id, sealed, loop.create_future())
+        job = _Job(webhook_id, sealed, change, loop.create_future())
         self._waiting.append(job)
         if self._task is None:
             self._task = loop.create_task(self._work_off())
@@ -172,7 +210,7 @@ class WebhookOutbox:
         """
         rows = await self._pool.fetch(CLAIM, limit, seconds, timeout=DEADLINE, name="webhooks")
         found = [
-            Webhook(position, webhook_id, attempts, age, self._open(webhook_id, _Row(*sealed)))
+            Webhook(position, webhook_id, attempts, age, self._open(webhook_id, OwnRow(*sealed)))
             for position, webhook_id, attempts, age, *sealed in rows
         ]
         return sorted(found, key=lambda webhook: webhook.position)
@@ -203,9 +241,9 @@ class WebhookOutbox:
     async def _work_off(self) -> None:
         """Store what waits, many at once, however long the database is away."""
         while self._waiting:
-            jobs = list(self._waiting)[:MAX_BATCH]
+            jobs = self._next_batch()
             try:
-                await self._store(jobs)
+                stored = await self._store(jobs)
             except ServiceUnavailable:
                 await asyncio.sleep(PAUSE)
                 continue
@@ -215,15 +253,29 @@ class WebhookOutbox:
                     self._waiting.popleft()
                     self._refuse(job, "the database refused it")
                 continue
+            self.stored += stored
             for job in jobs:
                 self._waiting.popleft()
-                self.stored += 1
                 if not job.future.done():
                     job.future.set_result(None)
             self.news.set()
         self._task = None
 
-    async def _store(self, jobs: Sequence[_Job]) -> None:
+    def _next_batch(self) -> list[_Job]:
+        """Return the first that wait, of each user one change at most."""
+        jobs: list[_Job] = []
+        changed: set[str] = set()
+        for job in islice(self._waiting, MAX_BATCH):
+            user_id = job.change.user_id
+            if user_id is not None:
+                if user_id in changed:
+                    break
+                changed.add(user_id)
+            jobs.append(job)
+        return jobs
+
+    async def _store(self, jobs: Sequence[_Job]) -> int:
+        """Store some at once; return how many are new."""
         sealed = [job.sealed for job in jobs]
         columns: list[list[Any]] = [
             [job.webhook_id for job in jobs],
@@ -232,7 +284,13 @@ class WebhookOutbox:
             [each.encryption_iv for each in sealed],
             [each.encryption_scheme for each in sealed],
         ]
-        await self._pool.execute(STORE, *columns, timeout=DEADLINE, name="webhooks")
+        statement = STORE
+        if any(job.change.user_id is not None for job in jobs):
+            statement = STORE_CHANGES
+            changes = zip(*(job.change for job in jobs), strict=True)
+            columns += [[*column] for column in changes]
+        tag = await self._pool.execute(statement, *columns, timeout=DEADLINE, name="webhooks")
+        return int(tag.rpartition(" ")[2])
 
     def _refuse(self, job: _Job, reason: str) -> None:
         self._drop(reason)
@@ -244,7 +302,7 @@ class WebhookOutbox:
         self.dropped += 1
         log.error("a webhook could not be stored: %s", reason)
 
-    def _open(self, webhook_id: str, row: _Row) -> bytes | None:
+    def _open(self, webhook_id: str, row: OwnRow) -> bytes | None:
         try:
             return self._cipher.open(row, webhook_id).encode()
         except Undecryptable:

@@ -22,7 +22,7 @@ from fastchat.client import (
     StateChanged,
 )
 from fastchat.protocol.message_types import MessageEdited, NewPrivateMessage
-from fastchat.protocol.system_types import AuthError
+from fastchat.protocol.system_types import AuthError, Welcome
 from tests.functional.chat.talking import contents, run_sql, say, say_id
 from tests.functional.chat.wire import Wire
 
@@ -90,6 +90,19 @@ async def joined(chat, user_id, url, **options):
     async with client, asyncio.timeout(3 * BOUND):
         await client.online()
         yield client, heard
+
+
+async def test_a_client_comes_from_the_address_it_was_told(quick):
+    async with joined(quick, 1, quick.url, local_address="127.3.4.5") as (_, heard):
+        (connection,) = quick.server.hub.open_connections("1")
+        assert connection.remote_ip == "127.3.4.5"
+        kinds = [type(event) for event in heard.events]
+        assert kinds.index(StateChanged) < kinds.index(Welcome)
+        assert [one.state for one in heard.events if isinstance(one, StateChanged)] == [
+            State.CONNECTING,
+            State.CATCHING_UP,
+            State.ONLINE,
+        ]
 
 
 async def test_two_clients_chat(quick):

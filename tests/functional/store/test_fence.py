@@ -3,6 +3,7 @@
 import asyncpg
 import pytest
 
+from fastchat.store.fence import Fence
 from tests.functional.store.writing import make_message, make_rooms, make_writer, send
 
 AGE = "UPDATE lane_commits SET committed_at = now() - make_interval(days => $2) WHERE lane_id = $1"
@@ -65,3 +66,36 @@ async def test_a_lane_that_was_idle_for_days_and_lost_its_row_takes_another(
     assert idle.lanes[0].fence.lane_id in await lane_ids(connection)
     for writer in (idle, other):
         await writer.stop(10.0)
+
+
+class Dying(asyncpg.Connection):
+    """A connection that is terminated between the two steps of a call: preparing and executing."""
+
+    calls_left = 0
+
+    async def _get_statement(self, *args, **options):
+        statement = await super()._get_statement(*args, **options)
+        self.calls_left -= 1
+        if self.calls_left == 0:
+            self.terminate()
+        return statement
+
+
+@pytest.mark.parametrize("call", [1, 2])  # of the connection: takes a row, runs the statement
+async def test_a_connection_that_is_terminated_between_two_steps_is_no_bug(database, rooms, call):
+    opened = []
+
+    async def connect():
+        connection = await asyncpg.connect(database, connection_class=Dying)
+        connection.calls_left = call if not opened else 0
+        opened.append(connection)
+        return connection
+
+    fence = Fence(connect)
+    query = """UPDATE lane_commits SET batch_no = batch_no + 1, answer = '{7}'
+        WHERE lane_id = $1 AND batch_no = $2 RETURNING answer"""
+    while (answer := await fence.run(query, ())) is None:
+        pass  # nothing was done, and that is known
+    assert answer == [7]
+    assert len(opened) > 1
+    fence.drop()
