@@ -262,6 +262,7 @@ class Server(Stores):
             self.hub,
             self.watch,
             self.offline,
+            self.answers,
         )
         webhooks = self.backend.webhooks
         neighbours = Neighbours(

@@ -16,7 +16,9 @@ def run(args: argparse.Namespace) -> int:
     """Apply what is missing, or print it; the tables of the main backend are never changed."""
     config = load(os.environ)
     if config.uses_embedded_database:
-        print("No database is configured; the embedded one is migrated when the server starts.")
+        # As a comment, for where this goes may be a script.
+        lead = "-- " if args.sql else ""
+        print(f"{lead}No database is configured; the embedded one is migrated at the start.")
         return 0
     try:
         return asyncio.run(_migrate(config, sql_only=args.sql))

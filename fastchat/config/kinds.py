@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from fastchat.broker.redis_address import RedisAddress
 
@@ -19,6 +19,8 @@ Network = IPv4Network | IPv6Network
 MIN_JWT_SECRET_BYTES = 32  # HS256: RFC 7518, section 3.2
 LONGEST_MS = 2_147_483_647
 MOST = 1_000_000_000
+TLS_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")  # of libpq
+TLS_FILES = ("sslrootcert", "sslcert", "sslkey", "sslcrl")
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +112,15 @@ def _database_url(value: str) -> str:
         valid = False
     if not valid:
         raise ValueError("postgresql://USER:PASSWORD@HOST:PORT/NAME")
+    parameters = parse_qs(parts.query)
+    if not set(parameters.get("sslmode", ())) <= set(TLS_MODES):
+        raise ValueError("sslmode to be one of " + ", ".join(TLS_MODES))
+    for name in TLS_FILES:
+        for path in parameters.get(name, ()):
+            try:
+                _readable_file(path)
+            except ValueError as error:
+                raise ValueError(f"{name} to be {error}") from None
     return value.strip()
 
 

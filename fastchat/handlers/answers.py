@@ -17,7 +17,8 @@ class Answers:
 
     Attributes:
         commands: Text messages that arrived.
-        errors_by_code: Commands that were refused or failed, by the code of the answer.
+        errors_by_code: Commands, log-ins and sessions that were refused or failed, by the code
+            of the answer.
         send_to_ack: Seconds from a message's arrival to its acknowledgement.
         send_to_delivery: Seconds from its arrival to the outbox of a receiver.
     """
@@ -29,6 +30,10 @@ class Answers:
         self.send_to_ack = LatencyHistogram()
         self.send_to_delivery = LatencyHistogram()
 
+    def count(self, code: str) -> None:
+        """Count one error of a code."""
+        self.errors_by_code[code] = self.errors_by_code.get(code, 0) + 1
+
     def reply(self, connection: Connection, payload: bytes, request_id: str | None) -> None:
         """Answer one command."""
         connection.send_reply(with_request_id(payload, request_id))
@@ -38,7 +43,7 @@ class Answers:
     ) -> None:
         """Tell why a command was not carried out; the connection lives on."""
         error.request_id = error.request_id or request_id
-        self.errors_by_code[error.code] = self.errors_by_code.get(error.code, 0) + 1
+        self.count(error.code)
         connection.send(encode_error(error))
 
     def fail(
@@ -46,7 +51,7 @@ class Answers:
     ) -> None:
         """Answer a command that met a bug: an id for the client, where it happened for the log."""
         error_id = str(uuid.uuid4())
-        self.errors_by_code["INTERNAL_ERROR"] = self.errors_by_code.get("INTERNAL_ERROR", 0) + 1
+        self.count("INTERNAL_ERROR")
         # Where, not what: the text of an exception may hold what a client sent.
         where = "".join(traceback.format_tb(error.__traceback__))
         log.error("a command failed with %s, error %s\n%s", type(error).__name__, error_id, where)

@@ -8,6 +8,7 @@ from fastchat.admission.limits import Limits
 from fastchat.auth.revocation import SESSION_EXPIRED, RevocationWatch
 from fastchat.auth.tokens import TokenChecker, TokenClaims
 from fastchat.errors import AuthFailed, ServiceUnavailable
+from fastchat.handlers.answers import Answers
 from fastchat.handlers.offline import OfflineEvents
 from fastchat.hub.sessions import Hub
 from fastchat.interfaces import Connection, Session
@@ -39,17 +40,19 @@ class Authentication:
         hub: Hub,
         watch: RevocationWatch,
         offline: OfflineEvents,
+        answers: Answers,
         *,
         clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
-        """Take who knows tokens and users, and who has to know of sessions."""
+        """Take who knows tokens and users, who has to know of sessions, and who counts errors."""
         self._tokens = tokens
         self._users = users
         self._limits = limits
         self._hub = hub
         self._watch = watch
         self._offline = offline
+        self._answers = answers
         self._clock = clock
         self._wall_clock = wall_clock
 
@@ -79,6 +82,7 @@ class Authentication:
     def end(self, session: Session, code: str) -> None:
         """End a session whose token is no longer good, and its connection."""
         error = AuthFailed(SESSION_ENDED[code], code=code)
+        self._answers.count(error.code)
         session.connection.send(encode_auth_error(error))
         session.connection.close(CloseCode.POLICY_VIOLATION, error.details)
 
@@ -100,6 +104,7 @@ class Authentication:
                 return await self._begin(connection, claims, profile, command)
             return self._extend(connection.session, claims, profile)
         except AuthFailed as error:
+            self._answers.count(error.code)
             return encode_auth_error(error)
 
     async def _find_user(self, claims: TokenClaims) -> UserProfile:

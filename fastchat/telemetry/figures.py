@@ -199,7 +199,12 @@ HISTOGRAMS: tuple[tuple[str, str, Callable[[Sources], Histogram]], ...] = (
 
 # Name, label, help, how to read it.
 LABELLED: tuple[tuple[str, str, str, LabelledReading], ...] = (
-    ("errors", "code", "Commands answered with an error", lambda s: s.spine.errors_by_code),
+    (
+        "errors",
+        "code",
+        "Commands and log-ins answered with an error",
+        lambda s: s.spine.errors_by_code,
+    ),
     ("rate_limit_hits", "limit", "Refused by a limit", lambda s: _refusals(s)),
     (
         "cache_hits",

@@ -252,6 +252,7 @@ async def test_a_refused_token_leaves_the_session_as_it_was(chat):
     for token in (chat.token(2), "wrong", None, chat.token(1, -1.0)):
         await refusal(client, token)
         assert (await say(client, "2"))["message"]["senderId"] == "1"
+    assert chat.server.answers.errors_by_code == {"AUTH_FAILED": 4}
 
 
 async def test_a_session_ends_with_its_token(chat):
@@ -261,6 +262,7 @@ async def test_a_session_ends_with_its_token(chat):
     assert error["code"] == "SESSION_EXPIRED"
     assert error["details"] == "Session expired. Please log in again."
     assert (await client.wait_closed())[0] == 1008
+    assert chat.server.answers.errors_by_code == {"SESSION_EXPIRED": 1}
 
 
 async def test_a_session_ends_soon_after_its_token_is_revoked(start_chat):

@@ -146,7 +146,9 @@ async def test_single_values_reach_the_same_database_as_the_address(database):
 async def test_errors_do_not_contain_the_password(database):
     secret = "not-the-password-4d20"
     parts = urlsplit(database)
-    address = parts._replace(netloc=f"fastchat:{secret}@{parts.hostname}:{parts.port}").geturl()
+    address = parts._replace(
+        netloc=f"{parts.username}:{secret}@{parts.hostname}:{parts.port}"
+    ).geturl()
     with pytest.raises(asyncpg.InvalidPasswordError) as caught:
         await ask(dsn=address, ssl=False)
     assert secret not in repr(caught.value) + str(caught.value)

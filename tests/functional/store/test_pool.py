@@ -199,11 +199,20 @@ async def test_warns_once_of_high_use_of_waiting_and_of_no_idle_connection(datab
     assert len(texts) == 3
 
 
-async def test_status_says_how_many_connections_there_are(database, caplog):
+async def test_warns_from_nine_tenths_on(database, caplog):
+    caplog.set_level(logging.WARNING)
+    async with opened(database, min_size=0, max_size=10) as pool:
+        for count, warnings in ((8, []), (9, ["9 of 10 database connections are in use"])):
+            await asyncio.gather(*(pool.fetch("SELECT pg_sleep(0.05)") for _ in range(count)))
+            assert [record.getMessage() for record in caplog.records] == warnings
+
+
+async def test_status_is_logged_again_and_again(database, caplog, monkeypatch):
+    monkeypatch.setattr("fastchat.store.pool.STATUS_INTERVAL", 0.0)
+    monkeypatch.setattr("fastchat.store.pool.CHECK_INTERVAL", 0.01)
     caplog.set_level(logging.INFO)
-    async with opened(database, min_size=2) as pool:
-        pool.log_status()
-    assert "2 open, 0 in use, 2 idle, 0 calls waiting" in caplog.text
+    async with opened(database, min_size=2):
+        await until(lambda: caplog.text.count("2 open, 0 in use, 2 idle, 0 calls waiting") > 1)
 
 
 async def test_stop_lets_running_calls_end_and_refuses_new_ones(database):

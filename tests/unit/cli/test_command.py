@@ -9,7 +9,7 @@ import pytest
 
 from fastchat import __version__
 from fastchat.cli import main
-from tests.unit.config.test_config import PRODUCTION
+from tests.unit.config.test_config import DEVELOPMENT, PRODUCTION
 
 SERVER_PARTS = ("uvloop", "asyncpg", "picows", "aiohttp", "prometheus_client")
 KEPT = ("PATH", "LANG", "LC_ALL", "PYTHONPATH")
@@ -58,6 +58,13 @@ def test_secrets_of_wrong_settings_are_not_shown():
     result = fastchat("migrate", JWT_SECRET="hunter2", DATABASE_URL="http://u:hunter3@h/n")
     assert result.returncode == 1
     assert "hunter" not in result.stdout + result.stderr
+
+
+def test_migration_as_sql_is_a_script_also_where_no_database_is_configured():
+    result = fastchat("migrate", "--sql", **DEVELOPMENT)
+    assert (result.returncode, result.stderr) == (0, "")
+    (line,) = result.stdout.splitlines()
+    assert line.startswith("-- No database is configured")
 
 
 @pytest.mark.parametrize(

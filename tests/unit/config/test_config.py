@@ -255,6 +255,28 @@ def test_wrong_database_url_is_refused_and_not_shown(url):
     assert "hunter2" not in problem
 
 
+@pytest.mark.parametrize(
+    ("parameters", "expected"),
+    [
+        ("sslmode=verify_full", "sslmode to be one of disable,"),
+        ("sslrootcert=/nowhere/ca.pem", "sslrootcert to be a readable file (No such file"),
+        ("sslmode=verify-ca&sslkey=/nowhere/key.pem", "sslkey to be a readable file"),
+    ],
+)
+def test_what_a_database_url_says_of_tls_is_wrong_before_the_start(parameters, expected):
+    url = f"postgresql://u:hunter2@h/n?{parameters}"
+    (problem,) = problems_of(**PRODUCTION | {"DATABASE_URL": url})
+    assert f"not shown): expected {expected}" in problem
+    assert "hunter2" not in problem
+
+
+def test_database_url_may_say_how_its_server_is_verified(tmp_path):
+    file = tmp_path / "ca.pem"
+    file.write_text("x")
+    url = f"postgresql://u@h/n?sslmode=verify-full&sslrootcert={file}"
+    assert load(PRODUCTION | {"DATABASE_URL": url}).database_url == url
+
+
 def test_tls_key_and_certificate_go_together(tmp_path):
     file = tmp_path / "key.pem"
     file.write_text("x")
