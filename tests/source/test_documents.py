@@ -9,7 +9,7 @@ import pytest
 from fastchat import __version__
 from fastchat.cli.config import environment_file, markdown, table
 from fastchat.config.settings import SETTINGS
-from fastchat.errors import CommandError
+from fastchat.errors import AuthFailed, CommandError
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = sorted(
@@ -64,7 +64,8 @@ def test_links_between_documents_lead_somewhere(path):
 
 
 def test_variables_and_codes_named_for_operators_exist():
-    codes = {error.code for error in CommandError.__subclasses__()} | {CommandError.code}
+    codes = {error.code for error in CommandError.__subclasses__()}
+    codes |= {CommandError.code, AuthFailed.code}
     known = {setting.name for setting in SETTINGS} | codes
     page = read("docs/operations.md") + read("README.md") + read("SECURITY.md")
     named = set(re.findall(r"`([A-Z]+_[A-Z_]+)(?:=[^`]*)?`", page))
