@@ -27,6 +27,7 @@ from fastchat.bench.private_server import (
     private_server,
 )
 from loadtests import table
+from loadtests.idlers import idling
 
 PAIRS = 200
 IN_FLIGHT = 8
@@ -67,6 +68,9 @@ def main() -> None:
     kinds = parser.add_mutually_exclusive_group(required=True)
     for name in ("workers", "connections", "rows"):
         kinds.add_argument(f"--{name}", type=numbers, metavar="N,N")
+    parser.add_argument(
+        "--each", action="store_true", help=f"{PAIRS} pairs for each worker instead of in all"
+    )
     parser.add_argument("--seconds", type=float, default=8.0, help="of one turn (default 8)")
     parser.add_argument("--runs", type=int, default=3, help="turns of each variant (default 3)")
     parser.add_argument("--csv", type=Path, help="file for the least of each variant")
@@ -78,7 +82,7 @@ def main() -> None:
     found: dict[int, list[Costs]] = {variant: [] for variant in variants}
     for run in range(args.runs):
         for variant in variants:
-            costs = measure(kind, variant, args.seconds)
+            costs = measure(kind, variant, args.seconds, is_each=args.each)
             found[variant].append(costs)
             print(f"run {run + 1}, {variant:,} {kind}: {describe(costs)}", flush=True)
     print(f"\n{kind:>12} {'server µs':>10} {'ratio':>6} {'PostgreSQL µs':>14} {'ratio':>6}")
@@ -113,13 +117,14 @@ def least(costs: list[Costs]) -> Costs:
     )
 
 
-def measure(kind: str, variant: int, seconds: float) -> Costs:
+def measure(kind: str, variant: int, seconds: float, *, is_each: bool) -> Costs:
     """Run one turn on a server of its own."""
     workers = variant if kind == "workers" else 1
     idle = variant if kind == "connections" else 0
     rows = variant if kind == "rows" else 0
-    with serving(workers, 2 * max(PAIRS, ROOMS) + idle, rows) as server:
-        return asyncio.run(load(server, idle, seconds))
+    pairs = PAIRS * workers if is_each else PAIRS
+    with serving(workers, 2 * max(pairs, ROOMS) + idle, rows) as server:
+        return asyncio.run(load(server, pairs, idle, seconds))
 
 
 @contextmanager
@@ -152,25 +157,18 @@ async def fill(dsn: str, rows: int) -> None:
         await connection.close()
 
 
-async def load(server: PrivateServer, idle: int, seconds: float) -> Costs:
-    first_idle = 2 * max(PAIRS, ROOMS) + 1
-    idlers = Crowd(
-        server.url,
-        server.token,
-        [str(first_idle + number) for number in range(idle)],
-        first_address=1000,
-    )
-    await idlers.open()
-    writers = Crowd(server.url, server.token, [str(number + 1) for number in range(2 * PAIRS)])
-    await writers.open()
-    await writers.write_closed(WARM_UP, IN_FLIGHT)
-    writers.figures.clear()
-    before = server.times()
-    await writers.write_closed(seconds, IN_FLIGHT)
-    after = server.times()
-    sent = writers.figures.sent
-    await writers.close()
-    await idlers.close()
+async def load(server: PrivateServer, pairs: int, idle: int, seconds: float) -> Costs:
+    first_idle = 2 * max(pairs, ROOMS) + 1
+    async with idling(server.url, server.secret, first_idle, idle):
+        writers = Crowd(server.url, server.token, [str(number + 1) for number in range(2 * pairs)])
+        await writers.open()
+        await writers.write_closed(WARM_UP, IN_FLIGHT)
+        writers.figures.clear()
+        before = server.times()
+        await writers.write_closed(seconds, IN_FLIGHT)
+        after = server.times()
+        sent = writers.figures.sent
+        await writers.close()
     return Costs(
         (after[0] - before[0]) / sent * 1e6,
         (after[1] - before[1]) / sent * 1e6,
