@@ -48,7 +48,8 @@ WITH fence AS MATERIALIZED (
                OR m.client_id IS NOT NULL AND (
                     SELECT true FROM chat_messages d
                     WHERE d.room_id = r.room_id AND d.sender_id = m.sender_id
-                      AND d.client_message_id = m.client_id LIMIT 1)
+                      AND d.client_message_id BETWEEN m.client_id AND m.client_id
+                    ORDER BY d.client_message_id LIMIT 1)
                OR m.reply_seq IS NOT NULL AND (
                     SELECT true FROM chat_messages d
                     WHERE d.room_id = r.room_id AND d.seq = m.reply_seq AND NOT d.is_deleted
@@ -93,7 +94,8 @@ NOT_ALLOWED = 2
 GROUP_LOOK_UP = """
 SELECT (SELECT d.seq FROM chat_messages d
         WHERE d.room_id = m.room_id AND d.sender_id = m.sender_id
-          AND d.client_message_id = m.client_id LIMIT 1),
+          AND d.client_message_id BETWEEN m.client_id AND m.client_id
+        ORDER BY d.client_message_id LIMIT 1),
     m.reply_seq IS NULL OR (
         SELECT true FROM chat_messages d
         WHERE d.room_id = m.room_id AND d.seq = m.reply_seq AND NOT d.is_deleted LIMIT 1

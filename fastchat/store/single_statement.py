@@ -17,9 +17,10 @@ WITH fence AS MATERIALIZED (
     SELECT CASE
         WHEN NOT ({user1_exists} AND {user2_exists}) THEN -2
         WHEN {is_blocked} THEN -1
-        WHEN $8::text IS NOT NULL AND EXISTS (
-            SELECT FROM chat_messages d
-            WHERE d.room_id = $3 AND d.sender_id = $6 AND d.client_message_id = $8) THEN -3
+        WHEN $8::text IS NOT NULL AND (
+            SELECT true FROM chat_messages d
+            WHERE d.room_id = $3 AND d.sender_id = $6 AND d.client_message_id BETWEEN $8 AND $8
+            ORDER BY d.client_message_id LIMIT 1) THEN -3
         WHEN $10::bigint IS NOT NULL AND NOT EXISTS (
             SELECT FROM chat_messages d
             WHERE d.room_id = $3 AND d.seq = $10 AND NOT d.is_deleted) THEN -3

@@ -2,16 +2,21 @@
 
 import asyncio
 import random
+import re
 
 import asyncpg
 import pytest
 
 from fastchat.errors import ServiceUnavailable
 from fastchat.store.batch import Duplicate, Reason, Refused, Stored
+from fastchat.store.group_send_statement import GROUP_BATCH
+from fastchat.store.single_statement import single_statement
+from fastchat.store.statements import batch_statement
 from tests.functional.store.writing import (
     Columns,
     append,
     check_history,
+    connect_lane,
     make_message,
     make_rooms,
     make_writer,
@@ -258,3 +263,36 @@ async def test_many_writers_leave_no_gap_and_lose_nothing(database, rooms, caplo
     assert sum(lane.unknown_outcomes for lane in lanes) > 0
     assert not any(outcome == Refused(Reason.INVALID) for outcome in answered)
     assert "bug" not in caplog.text
+
+
+@pytest.mark.parametrize("rows", [0, 50, 200, 300, 3000])
+@pytest.mark.parametrize(
+    "query",
+    [
+        batch_statement(Columns(), check_blocks=True),
+        single_statement(Columns(), check_blocks=True),
+        GROUP_BATCH,
+    ],
+    ids=["batch", "single", "group"],
+)
+async def test_client_ids_are_found_by_their_index_whatever_the_size_when_planned(
+    database, query, rows
+):
+    filling = await connect_lane(database)
+    await filling.execute(
+        """INSERT INTO chat_messages (room_id, seq, rev, created_at, conversation_id, sender_id,
+            recipient_id, client_message_id, content, is_encrypted)
+        SELECT n % 50, n, n, now(), 'conv_1_2', '1', '2', repeat('x', 30) || n, 'text', false
+        FROM generate_series(1, $1::int) n""",
+        rows,
+    )
+    await filling.close()
+    connection = await connect_lane(database)
+    await connection.execute(f"PREPARE planned AS {query}")
+    count = max(int(number) for number in re.findall(r"\$(\d+)", query))
+    nothing = ", ".join(["NULL"] * count)
+    plan = "\n".join(
+        row[0] for row in await connection.fetch(f"EXPLAIN EXECUTE planned ({nothing})")
+    )
+    await connection.close()
+    assert "chat_messages_client_id on chat_messages" in plan, plan
