@@ -18,6 +18,8 @@ class EndpointLimits:
         close: time for the closing handshake; then the socket is dropped.
         outbox_mark: backlog above which reading pauses and ephemeral events are shed.
         outbox_limit: backlog of messages above which the connection is closed.
+        burst: time in which a backlog that has just begun may be larger, up to ``burst_limit``.
+        burst_limit: that limit.
         replies_limit: replies that wait for earlier ones; more close the connection.
         pinned_limit: unfinished messages, and read buffers beyond their first size, of all
             connections together; above it the idlest are closed.
@@ -31,6 +33,8 @@ class EndpointLimits:
     close: float = 2.0
     outbox_mark: int = 64 * KIB
     outbox_limit: int = 256 * KIB
+    burst: float = 0.5
+    burst_limit: int = 4 * MIB
     replies_limit: int = 4 * MIB
     pinned_limit: int = 64 * MIB
     deflate_from: int = KIB

@@ -26,9 +26,11 @@ cdef class EndpointBase:
 
     cdef Py_ssize_t _outbox_mark  # bytes, as the following
     cdef Py_ssize_t _outbox_limit
+    cdef Py_ssize_t _burst_limit
     cdef Py_ssize_t _replies_limit
     cdef Py_ssize_t _deflate_from
-    cdef double _close_time  # seconds
+    cdef double _close_time  # seconds, as the following
+    cdef double _burst_time
 
     cdef readonly object limits
     cdef readonly long long messages_out
@@ -56,6 +58,7 @@ cdef class Sender(WSListener):
     cdef Outbox _outbox  # whole frames that were not yet handed to the socket
     cdef list _replies  # payloads that wait until everything before has gone out
     cdef double _deadline  # of the closing handshake, monotonic seconds
+    cdef double _blocked_at  # when the backlog began, monotonic seconds; 0.0: there is none
     cdef Py_ssize_t _waiting  # bytes in _replies
     cdef Py_ssize_t _reply_size  # bytes of replies in the backlog, at most
     cdef Py_ssize_t _handed  # bytes in the event loop's buffer, at most
@@ -89,6 +92,7 @@ cdef class Sender(WSListener):
     cdef void _append_frame(self, int kind, const char* payload, Py_ssize_t size)
     cdef void _appended(self)
     cdef bint _has_room(self, Py_ssize_t size, Py_ssize_t limit)
+    cdef bint _keeps_up(self, Py_ssize_t size, Py_ssize_t limit)
     cdef void _flush(self)
     cdef void _write(self)
     cdef long long _count_taken(self)

@@ -40,6 +40,8 @@ cdef class EndpointBase:
         self._replies_limit = limits.replies_limit
         self._deflate_from = limits.deflate_from
         self._close_time = limits.close
+        self._burst_limit = limits.burst_limit
+        self._burst_time = limits.burst
 
     cdef void _mark_dirty(self, Sender sender):
         if not self._dirty:
@@ -124,7 +126,7 @@ cdef class Sender(WSListener):
         cdef Py_ssize_t limit = self._base._outbox_limit + self._reply_size
         if self._state != OPEN:
             return
-        if self._has_room(PyBytes_GET_SIZE(payload), limit):
+        if self._keeps_up(PyBytes_GET_SIZE(payload), limit):
             self._append_message(TEXT, payload)
         else:
             self._slow_consumer()
@@ -185,6 +187,8 @@ cdef class Sender(WSListener):
     cpdef pause_writing(self):
         # Called by the event loop inside its write(): what follows stays in the outbox.
         self._is_blocked = True
+        if self._blocked_at == 0.0:
+            self._blocked_at = monotonic()
 
     cpdef resume_writing(self):
         self._is_blocked = False
@@ -195,17 +199,16 @@ cdef class Sender(WSListener):
         """Queue one event of many receivers; tell whether it was."""
         cdef EndpointBase base = self._base
         cdef Py_ssize_t size = PyBytes_GET_SIZE(frame.payload)
-        cdef Py_ssize_t limit
         cdef bytes packed
         if self._state != OPEN:
             return False
         if self._is_blocked:
-            limit = base._outbox_mark if ephemeral else base._outbox_limit + self._reply_size
-            if not self._has_room(size, limit):
-                if ephemeral:
+            if ephemeral:
+                if not self._has_room(size, base._outbox_mark):
                     base.ephemeral_sheds += 1
-                else:
-                    self._slow_consumer()
+                    return False
+            elif not self._keeps_up(size, base._outbox_limit + self._reply_size):
+                self._slow_consumer()
                 return False
         base.messages_out += 1
         if self._window_bits and size >= base._deflate_from:
@@ -281,6 +284,19 @@ cdef class Sender(WSListener):
         self._handed = self._stream.get_write_buffer_size()
         return self._outbox.size + self._handed + size <= limit
 
+    cdef bint _keeps_up(self, Py_ssize_t size, Py_ssize_t limit):
+        """Tell whether a message more is within the limit, or part of a burst.
+
+        A second of a room's messages may come in one turn: who could not have read them yet is no
+        slow reader.
+        """
+        cdef EndpointBase base = self._base
+        if self._has_room(size, limit):
+            return True
+        if self._outbox.size + self._handed + size > max(limit, base._burst_limit):
+            return False
+        return monotonic() - self._blocked_at < base._burst_time
+
     cdef void _flush(self):
         if self._is_blocked or self._state == LOST:
             return
@@ -332,6 +348,7 @@ cdef class Sender(WSListener):
     cdef void _settle(self):
         """Everything queued has gone out: do what waited for that."""
         self._reply_size = 0
+        self._blocked_at = 0.0
         if self._lost_from < 0 and self._taken < 0:
             self._marks = None
         if self._is_throttled:

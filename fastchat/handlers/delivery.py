@@ -23,7 +23,7 @@ from fastchat.handlers.relay import Relay
 from fastchat.hub.sessions import Hub
 from fastchat.interfaces import Connection, Session
 from fastchat.store.memberships import Memberships
-from fastchat.store.rooms import AnyRoom, Group
+from fastchat.store.rooms import AnyRoom, Group, Room
 
 PAUSE = 0.2  # seconds until a list that could not be read is asked for again
 
@@ -83,9 +83,8 @@ class Delivery:
         Returns:
             For how many connections it was queued by now.
         """
-        if self._relay is None and not isinstance(room, Group):
-            self._recent.forget(room.room_id)
-            return self._hub.publish((room.user1_id, room.user2_id), payload, skip)
+        if not (isinstance(room, Group) or others or only or without):
+            return self._publish_to_two(room, payload, skip, rev, is_message=is_message)
         event = _RoomEvent(
             room.room_id, payload, skip, rev, group_rev, is_message, others, only, without
         )
@@ -144,6 +143,20 @@ class Delivery:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
+    def _publish_to_two(
+        self, room: Room, payload: bytes, skip: Connection | None, rev: int, *, is_message: bool
+    ) -> int:
+        """Do what ``_publish`` and ``_send`` do, for most events without their detours."""
+        room_id, receivers = room.room_id, (room.user1_id, room.user2_id)
+        self._recent.forget(room_id)
+        relay, order = self._relay, self._order
+        if relay is None or order is None:
+            return self._hub.publish(receivers, payload, skip)
+        relay.tell(receivers, room_id, payload, rev=rev, group_rev=0, is_message=is_message)
+        deliver = partial(self._hub.publish, receivers, payload, skip)
+        count = order.offer(room_id, rev, receivers, deliver, is_message=is_message)
+        return count if isinstance(count, int) else 0
+
     def _publish(self, room: AnyRoom, event: "_RoomEvent") -> int:
         self._recent.forget(room.room_id)
         if not isinstance(room, Group):
@@ -201,14 +214,11 @@ class Delivery:
         else:
             change = Change(event.room_id, event.payload)
             asked = relay.ask(receivers, change, rev=event.rev, group_rev=event.group_rev)
-        count = 0
-
-        def deliver() -> None:
-            nonlocal count
-            count = self._deliver(receivers, event, asked)
-
-        order.offer(event.room_id, event.rev, receivers, deliver, is_message=event.is_message)
-        return count
+        deliver = partial(self._deliver, receivers, event, asked)
+        count = order.offer(
+            event.room_id, event.rev, receivers, deliver, is_message=event.is_message
+        )
+        return count if isinstance(count, int) else 0
 
     def _deliver(self, receivers: Collection[str], event: "_RoomEvent", asked: Asked | None) -> int:
         told = event.told

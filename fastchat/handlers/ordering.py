@@ -106,7 +106,7 @@ class RoomOrder:
         deliver: Deliver,
         *,
         is_message: bool,
-    ) -> None:
+    ) -> object:
         """Deliver an event now, or when all before it in its room have been.
 
         Args:
@@ -115,10 +115,12 @@ class RoomOrder:
             user_ids: Whom it concerns.
             deliver: Tells of it.
             is_message: What was told already when it was read is not told again.
+
+        Returns:
+            What ``deliver`` returned, if it was called by now.
         """
         if not rev:
-            deliver()
-            return
+            return deliver()
         room = self._rooms.get(room_id)
         if room is None:
             room = self._remember(room_id)
@@ -129,18 +131,19 @@ class RoomOrder:
         last = room.last
         if last is not None and rev <= last:
             if not is_message:
-                deliver()  # it belongs to one of these, or is late: better than never
+                return deliver()  # it belongs to one of these, or is late: better than never
         elif last is not None and rev == last + 1 and not room.is_resolving:
             room.last = rev
-            deliver()
+            result = deliver()
             if room.held:
                 self._release(room)
                 if not room.held:
                     self._calm(room)
+            return result
         else:
             held = room.held.setdefault(rev, [])
             if is_message and any(is_other_message for _, is_other_message in held):
-                return
+                return None
             held.append((deliver, is_message))
             self.held += 1
             self._look_back(room, min(AGE, self._present_for(user_ids) + MARGIN))
@@ -151,6 +154,7 @@ class RoomOrder:
             elif room.timer is None and not room.is_resolving:
                 loop = asyncio.get_running_loop()
                 room.timer = loop.call_later(self._grace, self._resolve, room_id, room)
+        return None
 
     def last(self, room_id: int) -> int | None:
         """Return the newest ``rev`` that was told of in a room; None: not known."""

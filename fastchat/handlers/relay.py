@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 from collections.abc import Callable, Collection, Iterable
+from functools import partial
 
 from fastchat.broker import messages
 from fastchat.broker.messages import Event, Forget, Live, Taken, Wake
@@ -126,7 +127,7 @@ class Relay:
             event.room_id,
             event.rev,
             event.user_ids,
-            lambda: self._hub.publish(event.user_ids, event.payload),
+            partial(self._hub.publish, event.user_ids, event.payload),
             is_message=event.is_message,
         )
 

@@ -154,6 +154,8 @@ class Whereabouts:
 
     def is_known_by(self, peer: str) -> bool:
         """Whether a worker knows everybody who is here."""
+        if not self._unseen:
+            return True
         return not any(peer in announced.peers for announced in self._unseen.values())
 
     def on_beat(self) -> None:

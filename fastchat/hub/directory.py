@@ -58,10 +58,11 @@ class Directory:
         places = self._places
         for user_id in user_ids:
             for worker in places.get(user_id, ()):
-                try:
-                    found[worker].append(user_id)
-                except KeyError:
+                there = found.get(worker)
+                if there is None:
                     found[worker] = [user_id]
+                else:
+                    there.append(user_id)
         return found
 
     def workers(self) -> Iterator[str]:

@@ -81,8 +81,13 @@ class Chatter:
     async def _run(self) -> None:
         while True:
             with suppress(OSError, WebSocketException, TimeoutError):
+                # All that has come is read at once: a device may be slow, but is no slow reader.
                 async with connect(
-                    self._server.url, compression=None, ping_interval=None, proxy=None
+                    self._server.url,
+                    compression=None,
+                    ping_interval=None,
+                    proxy=None,
+                    max_queue=None,
                 ) as websocket:
                     self.visits += 1
                     try:

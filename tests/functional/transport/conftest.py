@@ -48,7 +48,8 @@ class Server:
             on_message=self._received,
             on_close=self.closed.append,
             on_binary=self.on_binary,
-            limits=EndpointLimits(**limits),
+            # Most tests fill an outbox at once, as a burst would.
+            limits=EndpointLimits(**({"burst": 0.0} | limits)),
         )
         self.listener = Listener(
             self.endpoint, http or HttpServer(routes or {}), admit=self._admit, **(options or {})

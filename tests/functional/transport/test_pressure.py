@@ -64,6 +64,35 @@ def send_queue(client):
     raise AssertionError(f"no connection from port {port}")
 
 
+async def test_a_burst_is_not_taken_for_a_slow_reader(server):
+    await server.start(burst=30.0)
+    client = await server.open(receive_buffer=SMALL)
+    for number in range(15):  # more than outbox_limit, less than burst_limit
+        server.connection.send(b"%06d" % number + b"x" * 50_000)
+    assert server.connection.is_open
+    for number in range(15):
+        assert (await client.read_text())[:6] == f"{number:06d}"
+
+
+async def test_a_burst_has_a_limit(server):
+    await server.start(burst=30.0)
+    await server.open(receive_buffer=SMALL)
+    fill(server.connection)
+    assert server.connection.backlog <= server.endpoint.limits.burst_limit + 64
+
+
+async def test_a_burst_has_an_end(server):
+    await server.start(burst=0.01)
+    await server.open(receive_buffer=SMALL)
+    connection, limits = server.connection, server.endpoint.limits
+    while connection.backlog < limits.outbox_limit // 2:
+        connection.send(b"x" * 50_000)
+    await asyncio.sleep(0.02)  # the backlog is older than a burst now
+    while connection.is_open:
+        connection.send(b"x" * 50_000)
+        assert connection.backlog <= limits.outbox_limit + 64
+
+
 async def test_what_the_kernel_keeps_for_a_slow_reader_is_bounded_too(server):
     await server.start(outbox_limit=64 * MIB)
     client = await server.open(receive_buffer=SMALL)
