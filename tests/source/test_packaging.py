@@ -72,6 +72,9 @@ def test_the_release_builds_what_the_package_asks_for():
     assert 'requires-python = ">=3.11"' in read("pyproject.toml")
     assert re.findall(r"cp(3\d+)-", workflow) == ["311", "312", "313"]
     assert ".ci/try-wheel" in workflow
+    # The tool takes the source package for itself only when it is named as a file.
+    assert "SDIST=$(ls dist/*.tar.gz)" in workflow
+    assert "package-dir: ${{ env.SDIST }}" in workflow
     assert "try-wheel" in read(".ci/wheel")
 
 
@@ -82,6 +85,19 @@ def test_settings_named_in_deploy_exist():
         named = set(re.findall(r"\b([A-Z]{2,}(?:_[A-Z]+)+)\b(?:: |\}|=)", read(name)))
         unknown = {one for one in named - NAMES - others if not one.startswith("GF_")}
         assert not unknown, name
+
+
+def test_the_chart_takes_no_secret_as_an_open_setting():
+    schema = json.loads(read("deploy/helm/fastchat/values.schema.json"))
+    refused = schema["properties"]["settings"]["not"]["anyOf"]
+    secrets = {setting.name for setting in SETTINGS if setting.secret}
+    assert {name for one in refused for name in one["required"]} == secrets | {"PORT"}
+
+
+def test_the_unit_starts_the_server_whatever_the_check_says():
+    # The server itself waits for a database that is away, and serves without Redis.
+    commands = re.findall(r"^ExecStartPre=(.*)$", read("deploy/systemd/fastchat.service"), re.M)
+    assert commands == ["-/opt/fastchat/bin/fastchat check"]
 
 
 def test_deploy_waits_longer_than_the_server_drains_and_pings():
