@@ -207,11 +207,11 @@ class Person:
     def _note_state(self, change: StateChanged) -> None:
         if change.state is State.CONNECTING:
             self._stage, self._began = "connect", time.monotonic()
-        elif change.state is State.CATCHING_UP:
+        elif change.state is State.SYNCING:
             self._finish_stage("what was missed")
         elif change.state is State.ONLINE:
             self._finish_stage("")
-        elif not self._is_leaving:
+        elif change.state is not State.AUTHENTICATING and not self._is_leaving:
             # He comes back by himself.
             error = ConnectionError(f"{change.reason} ({change.close_code})")
             self._report("CONNECT", self._stage or "stay connected", 0.0, error)

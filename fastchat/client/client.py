@@ -232,7 +232,7 @@ class Client(Commands):
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()
         attempt = 0
-        reason, state = "closed", State.IDLE
+        reason = "closed"
         try:
             while True:
                 ending = await self._visit()
@@ -245,12 +245,12 @@ class Client(Commands):
                 await asyncio.sleep(seconds)
                 attempt += 1
         except ClientClosed as error:
-            reason, state = str(error), State.STOPPED
+            reason = str(error)
         except Exception as error:
-            reason, state = f"a mistake in the client: {type(error).__name__}", State.STOPPED
+            reason = f"a mistake in the client: {type(error).__name__}"
             raise
         finally:
-            self._finish(reason, state)
+            self._finish(reason)
 
     async def _visit(self) -> Ending:
         """Live through one connection, and return how it ended.
@@ -275,8 +275,9 @@ class Client(Commands):
         beside: list[asyncio.Task[None]] = []
         failure: Ending | None = None
         try:
+            self._enter(State.AUTHENTICATING)
             await self._log_in(link)
-            self._enter(State.CATCHING_UP)
+            self._enter(State.SYNCING)
             await self._catch_up(link)
             beside.append(asyncio.create_task(self._keep_token(link)))
             beside.append(asyncio.create_task(self._fill_gaps(link)))
@@ -429,13 +430,13 @@ class Client(Commands):
             return ending._replace(retry_after=float(self._draining.retry_after), is_drained=True)
         return ending
 
-    def _finish(self, reason: str, state: State = State.IDLE) -> None:
+    def _finish(self, reason: str) -> None:
         if self._is_closed.is_set():
             return
         self._closed_because = reason
         self._tokens.close()
         self._sending.close(ClientClosed(reason))
-        self._enter(state, reason)
+        self._enter(State.CLOSED, reason)
         self._is_closed.set()
         self._is_online.set()
         self._listeners.end()

@@ -8,14 +8,15 @@ from fastchat.protocol.sync_types import ConversationNews
 
 
 class State(StrEnum):
-    """Where a client is; see the figure in docs/clients.md."""
+    """Where a client is, as the JavaScript client calls it; see the figure in docs/clients.md."""
 
-    IDLE = "idle"  # not started, or closed by its user
-    CONNECTING = "connecting"  # fetches a token, connects, logs in
-    CATCHING_UP = "catching-up"  # logged in, and reading what was missed
+    IDLE = "idle"  # not started yet
+    CONNECTING = "connecting"  # fetches a token and connects
+    AUTHENTICATING = "authenticating"  # logs in
+    SYNCING = "syncing"  # logged in, and reading what was missed
     ONLINE = "online"
     WAITING = "waiting"  # for the next try
-    STOPPED = "stopped"  # for good: the same again would fail again
+    CLOSED = "closed"  # by its user, or for good: the same again would fail again
 
 
 @dataclass(frozen=True, slots=True)

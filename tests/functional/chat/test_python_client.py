@@ -100,7 +100,8 @@ async def test_a_client_comes_from_the_address_it_was_told(quick):
         assert kinds.index(StateChanged) < kinds.index(Welcome)
         assert [one.state for one in heard.events if isinstance(one, StateChanged)] == [
             State.CONNECTING,
-            State.CATCHING_UP,
+            State.AUTHENTICATING,
+            State.SYNCING,
             State.ONLINE,
         ]
 
@@ -127,9 +128,10 @@ async def test_goes_through_its_states_in_order(quick):
         pass
     assert [change.state for change in heard.of(StateChanged)] == [
         State.CONNECTING,
-        State.CATCHING_UP,
+        State.AUTHENTICATING,
+        State.SYNCING,
         State.ONLINE,
-        State.IDLE,
+        State.CLOSED,
     ]
 
 
@@ -332,7 +334,7 @@ async def test_can_be_closed_while_it_connects(quick, wire):
             while not wire.connections:
                 await asyncio.sleep(0.01)
         assert heard.of(StateChanged)[-1].state is State.CONNECTING
-    assert client.state is State.IDLE
+    assert client.state is State.CLOSED
     # The handshake that went on ends without anybody who hears of it.
     wire.is_frozen = False
 
@@ -341,13 +343,13 @@ async def test_can_be_closed_while_it_catches_up(quick, wire):
     client = Client(wire.url, lambda: quick.token(1))
 
     def freeze(change):
-        wire.is_frozen = change.state is State.CATCHING_UP
+        wire.is_frozen = change.state is State.SYNCING
 
     client.on(StateChanged, freeze)
     heard = Heard(client)
     async with client:
-        await heard.state(State.CATCHING_UP)
-    assert client.state is State.IDLE
+        await heard.state(State.SYNCING)
+    assert client.state is State.CLOSED
 
 
 async def test_a_server_that_does_not_answer_is_given_up(quick, wire):
@@ -438,7 +440,7 @@ async def test_a_final_close_code_ends_the_client(quick, wire, frame):
         sent = alice.send_private_message("2", "a")
         await sent
         wire.inject(frame)
-        change = await heard.state(State.STOPPED)
+        change = await heard.state(State.CLOSED)
         assert change.reason
         with pytest.raises(ClientClosed):
             await alice.ping()

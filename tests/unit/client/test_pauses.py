@@ -3,6 +3,7 @@
 import pytest
 
 from fastchat.client.pauses import ABNORMAL, Ending, full_jitter, is_final, pause
+from tests.functional.browser.control import close_codes
 
 
 @pytest.mark.parametrize(
@@ -28,6 +29,13 @@ from fastchat.client.pauses import ABNORMAL, Ending, full_jitter, is_final, paus
 )
 def test_only_what_would_end_the_same_way_again_is_final(code, reason, final):
     assert is_final(Ending(code, reason)) is final
+
+
+def test_what_is_final_is_as_the_table_of_the_protocol_says():
+    rows = close_codes()
+    assert len(rows) > 10
+    for row in rows:
+        assert is_final(Ending(row["code"], row["reason"])) is row["final"], row
 
 
 @pytest.mark.parametrize(
