@@ -65,6 +65,8 @@ def test_the_version_is_in_one_place():
     assert f'appVersion: "{__version__}"' in chart
     for name in ("asyncapi", "openapi"):
         assert json.loads(read(f"docs/schema/{name}.json"))["info"]["version"] == __version__
+    for name in ("package", "package-lock"):
+        assert json.loads(read(f"clients/js/{name}.json"))["version"] == __version__
 
 
 def test_the_release_builds_what_the_package_asks_for():
