@@ -31,6 +31,7 @@ BOUND = 10.0  # seconds for every wait
 BINARY_FRAME = b"\x82\x81\x00\x00\x00\x00x"  # masked with zeros
 BAD_TEXT_FRAME = b"\x81\x81\x00\x00\x00\x00\xff"
 RESERVED_FRAME = b"\x8b\x80\x00\x00\x00\x00"
+COMING = [State.CONNECTING, State.AUTHENTICATING, State.SYNCING, State.ONLINE]
 
 
 class Heard:
@@ -98,12 +99,7 @@ async def test_a_client_comes_from_the_address_it_was_told(quick):
         assert connection.remote_ip == "127.3.4.5"
         kinds = [type(event) for event in heard.events]
         assert kinds.index(StateChanged) < kinds.index(Welcome)
-        assert [one.state for one in heard.events if isinstance(one, StateChanged)] == [
-            State.CONNECTING,
-            State.AUTHENTICATING,
-            State.SYNCING,
-            State.ONLINE,
-        ]
+        assert [change.state for change in heard.of(StateChanged)] == COMING
 
 
 async def test_two_clients_chat(quick):
@@ -126,13 +122,7 @@ async def test_two_clients_chat(quick):
 async def test_goes_through_its_states_in_order(quick):
     async with joined(quick, 1, quick.url) as (_, heard):
         pass
-    assert [change.state for change in heard.of(StateChanged)] == [
-        State.CONNECTING,
-        State.AUTHENTICATING,
-        State.SYNCING,
-        State.ONLINE,
-        State.CLOSED,
-    ]
+    assert [change.state for change in heard.of(StateChanged)] == [*COMING, State.CLOSED]
 
 
 async def test_a_refused_command_says_why(quick):
