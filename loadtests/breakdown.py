@@ -1,8 +1,8 @@
 """Where a worker's time goes: microseconds of processor time per message, by step of the path.
 
 Attaches py-spy to a worker that is under load, whoever loads it, and takes stacks with what is
-compiled. A stack counts for its innermost frame that belongs to a step below. The worker is stopped for
-a moment at each look, which stretches system calls somewhat: read shares, not absolutes.
+compiled. A stack counts for its innermost frame that belongs to a step below. The worker is stopped
+for a moment at each look, which stretches system calls somewhat: read shares, not absolutes.
 
     pip install py-spy
     python -m loadtests.breakdown WORKER_PID --url http://127.0.0.1:8080 [--seconds 10]
