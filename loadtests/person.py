@@ -98,6 +98,7 @@ class Person:
             self._url,
             lambda: token(self.user_id),
             positions=self._positions,
+            first_limit=1,
             answer_timeout=TIMEOUT,
             local_address=self._address,
         )

@@ -104,7 +104,7 @@ class Chat:
             delay: Seconds before the nth try to connect again, counted from 0.
             farewell: Seconds for the last acknowledgements when the lines have ended.
         """
-        self._client = Client(url, token, delay=delay, most_waiting=MAX_WAITING)
+        self._client = Client(url, token, delay=delay, first_limit=1, most_waiting=MAX_WAITING)
         self._peer_id = peer_id
         self._show = show
         self._farewell = farewell

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from typing import Self, TypeVar, cast
 
 import msgspec
-from msgspec import UNSET
 
+from fastchat.client.catching_up import CatchingUp
 from fastchat.client.commands import Commands
 from fastchat.client.decoding import Decoder
 from fastchat.client.errors import (
@@ -36,11 +36,10 @@ from fastchat.client.signals import State, StateChanged
 from fastchat.client.tokens import FOREVER, Tokens, TokenSource
 from fastchat.protocol.codes import CloseCode
 from fastchat.protocol.command import MOST_PER_PAGE, Command
-from fastchat.protocol.commands import Authenticate, Sync
+from fastchat.protocol.commands import Authenticate
 from fastchat.protocol.event import Reply
 from fastchat.protocol.group_types import AnnouncementSent, GroupMessageSent
 from fastchat.protocol.message_types import MessageSent
-from fastchat.protocol.sync_types import SyncResult
 from fastchat.protocol.system_types import (
     Account,
     AuthError,
@@ -51,9 +50,8 @@ from fastchat.protocol.system_types import (
     Welcome,
 )
 
-ANSWER_TIMEOUT = 15.0  # seconds; the server answers within 5
+ANSWER_TIMEOUT = 10.0  # seconds; the server answers within 5
 PATIENCE = 30.0  # seconds that a command waits for a connection
-GAP_PATIENCE = 1.0  # seconds that a missing change may be late
 STABLE = 30.0  # seconds online after which the next back-off begins anew
 TOKEN_RETRY = 10.0  # seconds between tries to replace a token that is about to end
 LONGEST_SLEEP = 86400.0  # seconds
@@ -75,6 +73,8 @@ class Client(Commands):
         *,
         delay: Callable[[int], float] = full_jitter,
         positions: SavedPositions | None = None,
+        first_limit: int = MOST_PER_PAGE,
+        sync_limit: int = MOST_PER_PAGE,
         most_waiting: int = MOST_WAITING,
         patience: float = PATIENCE,
         answer_timeout: float = ANSWER_TIMEOUT,
@@ -92,7 +92,9 @@ class Client(Commands):
                 question at a time. It may raise ``TokenUnavailable`` to end the client.
             delay: Seconds before the nth try to connect again, counted from 0.
             positions: What ``positions`` of an earlier client was; what came since is told first.
-                Without it the client begins with what comes from now on.
+                Without it ``CaughtUp`` tells each conversation with its latest messages.
+            first_limit: Messages of a conversation then, 1 to 200. Small is cheap.
+            sync_limit: Messages of a conversation that may be missed without ``Resync``, 1 to 200.
             most_waiting: Messages in the outbox; more are refused with ``OutboxFull``.
             patience: Seconds that a command which does not send waits for a connection.
             answer_timeout: Seconds without an answer after which the connection counts as dead.
@@ -123,6 +125,9 @@ class Client(Commands):
         self._sending = Sending(Outbox(most_waiting), self._exchange, self._listeners.emit)
         tell = one_by_one(self._listeners.emit, lambda: self._sending.user_id)
         self._news = News(tell, self._sending.take_own, positions)
+        self._catching_up = CatchingUp(
+            self._news, self._exchange, first_limit=first_limit, sync_limit=sync_limit
+        )
         self._is_online = asyncio.Event()  # or closed, so that nobody waits for ever
         self._is_closed = asyncio.Event()
         self._closed_because = ""
@@ -148,7 +153,8 @@ class Client(Commands):
         self._task = asyncio.create_task(self._run())
 
     async def close(self) -> None:
-        """Say good-bye to the server and end; what waits in the outbox is refused."""
+        """Say good-bye to the server and end; what waits for an answer raises ``ClientClosed``."""
+        self._exchange.fail(ClientClosed("closed"))
         if self._task is not None:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -278,9 +284,9 @@ class Client(Commands):
             self._enter(State.AUTHENTICATING)
             await self._log_in(link)
             self._enter(State.SYNCING)
-            await self._catch_up(link)
+            await self._catching_up.finish(link)
             beside.append(asyncio.create_task(self._keep_token(link)))
-            beside.append(asyncio.create_task(self._fill_gaps(link)))
+            beside.append(asyncio.create_task(self._catching_up.fill_gaps(link)))
             self._online_at = asyncio.get_running_loop().time()
             self._enter(State.ONLINE)
             self._sending.begin(link)
@@ -353,50 +359,6 @@ class Client(Commands):
         command = Authenticate(token=await self._tokens.get(), presence_batches=True)
         return await self._exchange.ask(link, command, Connected)
 
-    async def _catch_up(self, link: Link) -> None:
-        """Read what was missed; the first time only where everything stands."""
-        positions = self._news.positions
-        is_first = positions.state is None
-        request = Sync(
-            conversations=positions.named(),
-            state=positions.state,
-            limit=1 if is_first else MOST_PER_PAGE,
-        )
-        state = None
-        while True:
-            result = await self._exchange.ask(link, request, SyncResult)
-            # That of the first part is that of all.
-            state = state or result.state
-            if is_first:
-                self._news.begin(result)
-            else:
-                self._news.catch_up(result)
-            if result.next is UNSET:
-                break
-            request.next = result.next
-        positions.state = state
-        if is_first:
-            self._news.tell_first()
-        else:
-            self._news.release()
-        self._news.settle()
-
-    async def _fill_gaps(self, link: Link) -> None:
-        """Catch up on the live connection, too, when something is missing before what came."""
-        while True:
-            await self._news.gap.wait()
-            # Most often it is on its way.
-            await asyncio.sleep(GAP_PATIENCE)
-            if not self._news.positions.has_gaps:
-                self._news.gap.clear()
-                continue
-            try:
-                await self._catch_up(link)
-            except ConnectionLost:
-                return
-            except CommandFailed as error:
-                await asyncio.sleep(error.retry_after or GAP_PATIENCE)
-
     async def _keep_token(self, link: Link) -> None:
         """Replace the token shortly before its end, so that the session goes on."""
         loop = asyncio.get_running_loop()
@@ -455,7 +417,7 @@ class Client(Commands):
 
     def _lost(self) -> None:
         self._is_online.clear()
-        self._exchange.fail()
+        self._exchange.fail(ConnectionLost("the connection ended before the answer"))
         if self._welcome is not None and not self._welcome.done():
             self._welcome.set_exception(ConnectionLost("the connection ended before the greeting"))
         self._sending.lose()

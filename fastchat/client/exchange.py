@@ -38,6 +38,7 @@ class Exchange:
         Raises:
             CommandFailed: the server refuses.
             ConnectionLost: the connection ended before.
+            ClientClosed: its user closed the client before.
         """
         if not link.is_open:
             raise ConnectionLost("there is no connection")
@@ -74,8 +75,8 @@ class Exchange:
         answer.set_result(event)
         return True
 
-    def fail(self) -> None:
+    def fail(self, error: ClientError) -> None:
         """Tell all who wait that there will be no answer."""
         for answer in self._asked.values():
             if not answer.done():
-                answer.set_exception(ConnectionLost("the connection ended before the answer"))
+                answer.set_exception(error)

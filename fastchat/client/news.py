@@ -67,9 +67,15 @@ class News:
         return is_new
 
     def begin(self, result: SyncResult) -> None:
-        """Take a part of the very first sync: where everything stands before anything is told."""
+        """Take a part of the very first sync: each conversation, with its latest messages.
+
+        They are old: none of them is told as an event.
+        """
         for news in result.conversations:
+            for message in news.messages:
+                self._is_own(message)
             self.positions.reach(news)
+            self._emit(CaughtUp(news))
 
     def tell_first(self) -> None:
         """Tell what came during the very first sync, all of it: nobody heard of it before."""
@@ -103,17 +109,16 @@ class News:
         return not self._is_own(message) and is_new
 
     def _tell_conversation(self, news: ConversationNews) -> None:
-        if not news.complete:
-            for message in news.messages:
-                self._is_own(message)
-            self.positions.reach(news)
-            self._emit(Resync(news))
-            return
+        was_known = self.positions.knows(news.conversation_id)
         for message in news.messages:
-            if self._note_message(message):
+            if not news.complete:
+                self._is_own(message)
+            elif self._note_message(message):
                 self._emit(_event(message))
         self.positions.reach(news)
         self._emit(CaughtUp(news))
+        if was_known and not news.complete:
+            self._emit(Resync(news))
 
 
 def _event(message: Message) -> NewPrivateMessage | NewGroupMessage:

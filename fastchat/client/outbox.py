@@ -13,7 +13,7 @@ from fastchat.client.errors import ClientError, OutboxFull
 from fastchat.protocol.command import Command
 from fastchat.protocol.event import Reply
 
-MOST_WAITING = 1000
+MOST_WAITING = 1000  # as in the JavaScript client
 
 
 @dataclass(slots=True, eq=False)

@@ -11,13 +11,14 @@ from fastchat.protocol.codes import CloseCode
 
 ABNORMAL = 1006  # RFC 6455, section 7.4.1: there was no close frame
 LONGEST = 30.0  # seconds
-CROWDED_PAUSE = 30.0  # seconds before the first try where the address is at its limit
+CROWDED_PAUSE = 30.0  # seconds before each try where the address is at its limit
 
 FINAL_CODES = frozenset(
     (CloseCode.PROTOCOL_ERROR, CloseCode.UNSUPPORTED_DATA, CloseCode.INVALID_TEXT)
 )
 FINAL_REASONS = ("Invalid IP address", "Too many fragments")
 CROWDED_REASONS = ("Connection limit exceeded", "Rate limit exceeded")
+LATE_REASON = "Authentication timeout"
 FINAL_STATUSES = (401, 403)  # of a handshake: who asks or from where is refused
 
 
@@ -54,13 +55,15 @@ def pause(ending: Ending, attempt: int, delay: Callable[[int], float]) -> float:
         attempt: How many tries came to nothing before, counted from 0.
         delay: Seconds that grow with the attempt, by chance.
     """
-    is_policy = ending.code == CloseCode.POLICY_VIOLATION
-    if is_policy and ending.reason in CROWDED_REASONS:
-        return CROWDED_PAUSE + delay(0)
-    if attempt == 0:
-        if ending.is_drained and ending.code == CloseCode.GOING_AWAY:
-            return ending.retry_after  # the server has spread its clients already
-        is_late = is_policy and ending.reason == "Authentication timeout"
-        if is_late or ending.code == CloseCode.SERVICE_RESTART:
-            return 0.0
-    return max(ending.retry_after, delay(attempt))
+    if ending.is_drained:
+        return ending.retry_after  # the server has spread its clients already
+    if attempt == 0 and _is_at_once(ending):
+        return ending.retry_after
+    is_crowded = ending.code == CloseCode.POLICY_VIOLATION and ending.reason in CROWDED_REASONS
+    # All may be told the same time: chance comes on top of it.
+    return max(ending.retry_after, CROWDED_PAUSE if is_crowded else 0.0) + delay(attempt)
+
+
+def _is_at_once(ending: Ending) -> bool:
+    is_late = ending.code == CloseCode.POLICY_VIOLATION and ending.reason == LATE_REASON
+    return is_late or ending.code == CloseCode.SERVICE_RESTART

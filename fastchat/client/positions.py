@@ -77,7 +77,7 @@ class Positions:
         self._known: dict[str, Position] = {}
         self.state: str | None = None
         if saved is not None:
-            self.state = saved["state"]
+            self.state = saved.get("state")  # that of the JavaScript client may have none
             for conversation_id, known in saved["conversations"].items():
                 self._known[conversation_id] = Position(Mark(known["seq"]), Mark(known["rev"]))
 
@@ -85,6 +85,16 @@ class Positions:
     def has_gaps(self) -> bool:
         """Whether something is missing before what came."""
         return any(mark.ahead for mark in self._marks())
+
+    @property
+    def is_known(self) -> bool:
+        """Whether there is anything to name to the server."""
+        return bool(self._known) or self.state is not None
+
+    def knows(self, conversation_id: str) -> bool:
+        """Tell whether the client has had something of a conversation before."""
+        position = self._known.get(conversation_id)
+        return position is not None and position.rev.whole > 0
 
     def settle(self) -> None:
         """Take note that a sync has told all."""
@@ -125,6 +135,11 @@ class Positions:
     def forget(self, conversation_id: str) -> None:
         """Know nothing of a conversation."""
         self._known.pop(conversation_id, None)
+
+    def clear(self) -> None:
+        """Know nothing of anything."""
+        self._known.clear()
+        self.state = None
 
     def named(self) -> dict[str, commands.Position]:
         """Return what a sync names: those that moved last, as many as it may name."""

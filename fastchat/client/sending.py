@@ -17,7 +17,8 @@ from fastchat.protocol.event import Reply
 from fastchat.protocol.message_types import Message
 from fastchat.protocol.system_types import Error
 
-TRY_AGAIN = ("SERVICE_UNAVAILABLE", "RATE_LIMIT_EXCEEDED")
+# The session may end while a message is on its way; the next one takes it.
+TRY_AGAIN = ("AUTH_REQUIRED", "RATE_LIMIT_EXCEEDED", "SERVICE_UNAVAILABLE")
 
 
 class Sending:

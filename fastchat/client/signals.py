@@ -31,16 +31,20 @@ class StateChanged:
 
 @dataclass(frozen=True, slots=True)
 class CaughtUp:
-    """What was missed in one conversation. Its messages were told before, each as an event."""
+    """What was missed in one conversation, or all of it for a client that knows nothing yet.
+
+    New messages were told before, each as an event; not those of the very first time, and none
+    where ``news.complete`` is false: what comes before them is in the history.
+    """
 
     news: ConversationNews
 
 
 @dataclass(frozen=True, slots=True)
 class Resync:
-    """Too much was missed in a conversation: forget what is known of it and read its history.
+    """Too much was missed in a known conversation: forget it and read its history.
 
-    Nothing of ``news.messages`` was told as an event.
+    ``CaughtUp`` with the same ``news`` came before. None of its messages was told as an event.
     """
 
     news: ConversationNews

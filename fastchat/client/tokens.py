@@ -13,15 +13,17 @@ TokenSource = Callable[[], str | Awaitable[str]]
 
 MARGIN = 60.0  # seconds before its end that a token is replaced, at most
 SHARE = 0.1  # of what is left of it, likewise
+FETCH_TIMEOUT = 10.0  # seconds that the source has
 FOREVER = float("inf")
 
 
 class Tokens:
     """Keeps the token that is good, and asks for the next one in time."""
 
-    def __init__(self, source: TokenSource) -> None:
-        """Take a function, or a coroutine function, that returns a token."""
+    def __init__(self, source: TokenSource, timeout: float = FETCH_TIMEOUT) -> None:
+        """Take a function, or a coroutine function, that returns a token, and its seconds."""
         self._source = source
+        self._timeout = timeout
         self._token: str | None = None
         self._refused: str | None = None
         self._flight: asyncio.Task[str] | None = None
@@ -65,8 +67,9 @@ class Tokens:
 
     async def _fetch(self) -> str:
         try:
-            found = self._source()
-            token = await found if inspect.isawaitable(found) else found
+            async with asyncio.timeout(self._timeout):
+                found = self._source()
+                token = await found if inspect.isawaitable(found) else found
         except TokenUnavailable:
             raise
         except Exception as error:

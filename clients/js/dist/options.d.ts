@@ -7,11 +7,13 @@ export interface Options {
     url: string;
     /** Returns the user's token. Called when there is none, and when one is refused or nearly over. */
     getToken: GetToken;
-    /** What `client.positions` was earlier; without it everything is new. */
+    /** What `client.positions` was earlier; without it `sync` tells of every conversation. */
     positions?: SavedPositions;
-    /** Messages of one conversation in one answer to `sync`, at most 200. */
+    /** Messages of a conversation then, 1 to 200; 200. Small is cheap. */
+    firstLimit?: number;
+    /** Messages of a conversation that may be missed without `resync`, 1 to 200; 200. */
     syncLimit?: number;
-    /** Messages that may wait to be stored; 200. */
+    /** Messages that may wait to be stored; 1000. */
     maxOutbox?: number;
     /** The longest pause before the second try; 1000. It doubles with each try. */
     firstPause?: number;
@@ -84,6 +86,8 @@ export type ClientEvents = Omit<Events, "presence_changes"> & {
     frame: Frame;
 };
 export declare const DEFAULTS: {
+    firstLimit: number;
+    syncLimit: number;
     maxOutbox: number;
     firstPause: number;
     longestPause: number;

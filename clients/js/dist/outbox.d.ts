@@ -12,6 +12,7 @@ export declare class Outbox {
     private readonly ask;
     private readonly entries;
     private timer;
+    private restUntil;
     /**
      * Take how many messages may wait, and how to send one.
      *

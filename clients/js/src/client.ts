@@ -26,6 +26,7 @@ const WITHOUT_CONNECTION = new Set(["idle", "waiting", "closed"]);
 const SENDS = new Set(["send_private_message", "send_group_message", "send_announcement"]);
 const GAP_PATIENCE = 1000; // milliseconds that a missing change may be late
 const BATCH = "presence_changes";
+const TOKEN_RETRY = 10_000; // milliseconds between tries to replace a token that is about to end
 const STABLE = 30_000; // milliseconds online after which pauses begin small again
 const LOST = new ChatError("CONNECTION_LOST", "The connection ended before the answer came.");
 
@@ -224,20 +225,22 @@ export class Client {
   }
 
   /** Replace the token of the live session before it ends. */
-  private scheduleRefresh(run: number, token: string): void {
+  private scheduleRefresh(run: number, token: string, least = 0): void {
     this.sessionToken = token;
     const time = refreshIn(token);
     if (time === undefined) return;
     this.refreshTimer = setTimeout(async () => {
       let next = token;
+      let pause = 0;
       try {
         next = await this.tokens.refresh();
         if (run === this.run) await this.ask({ type: "authenticate", token: next });
       } catch {
-        next = token; // the session is as it was; the time that is left is enough for more tries
+        next = token; // the session is as it was
+        pause = TOKEN_RETRY;
       }
-      if (run === this.run) this.scheduleRefresh(run, next);
-    }, time);
+      if (run === this.run) this.scheduleRefresh(run, next, pause);
+    }, Math.max(time, least));
   }
 
   // Catching up
@@ -247,8 +250,9 @@ export class Client {
     this.isCatchingUp = true;
     this.clearGapTimer();
     try {
-      const limit = this.options.syncLimit;
-      const asked = { type: "sync", ...this.known.save(), ...(limit && { limit }) };
+      const known = this.known.save();
+      const { firstLimit, syncLimit } = this.options;
+      const asked = { type: "sync", ...known, limit: known.state ? syncLimit : firstLimit };
       let next: string | undefined;
       let first: SyncResult | undefined;
       do {

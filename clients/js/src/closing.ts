@@ -13,6 +13,7 @@ export interface Verdict {
 const FINAL_CODES = new Set([1002, 1003, 1007]);
 const FINAL_REASONS = new Set(["Invalid IP address", "Too many fragments"]);
 const CROWDED = new Set(["Connection limit exceeded", "Rate limit exceeded"]);
+const LATE = "Authentication timeout";
 const CROWDED_PAUSE = 30_000;
 
 /** Judge a close code with its reason. */
@@ -21,6 +22,6 @@ export function judgeClose(code: number, reason: string): Verdict {
   return {
     final: FINAL_CODES.has(code) || (isPolicy && FINAL_REASONS.has(reason)),
     floor: isPolicy && CROWDED.has(reason) ? CROWDED_PAUSE : 0,
-    atOnce: code === 1000 || code === 1012 || (isPolicy && !CROWDED.has(reason)),
+    atOnce: code === 1012 || (isPolicy && reason === LATE),
   };
 }

@@ -10,11 +10,13 @@ export interface Options {
   url: string;
   /** Returns the user's token. Called when there is none, and when one is refused or nearly over. */
   getToken: GetToken;
-  /** What `client.positions` was earlier; without it everything is new. */
+  /** What `client.positions` was earlier; without it `sync` tells of every conversation. */
   positions?: SavedPositions;
-  /** Messages of one conversation in one answer to `sync`, at most 200. */
+  /** Messages of a conversation then, 1 to 200; 200. Small is cheap. */
+  firstLimit?: number;
+  /** Messages of a conversation that may be missed without `resync`, 1 to 200; 200. */
   syncLimit?: number;
-  /** Messages that may wait to be stored; 200. */
+  /** Messages that may wait to be stored; 1000. */
   maxOutbox?: number;
   /** The longest pause before the second try; 1000. It doubles with each try. */
   firstPause?: number;
@@ -71,7 +73,9 @@ export type ClientEvents = Omit<Events, "presence_changes"> & {
 };
 
 export const DEFAULTS = {
-  maxOutbox: 200,
+  firstLimit: 200,
+  syncLimit: 200,
+  maxOutbox: 1000,
   firstPause: 1000,
   longestPause: 30_000,
   heartbeat: 20_000,

@@ -24,6 +24,7 @@ const PAUSE = 1000; // milliseconds, where the server names none
 export class Outbox {
   private readonly entries: Entry[] = [];
   private timer: ReturnType<typeof setTimeout> | undefined;
+  private restUntil = 0; // milliseconds since 1970, as the server said; on every connection
 
   /**
    * Take how many messages may wait, and how to send one.
@@ -57,6 +58,7 @@ export class Outbox {
   /** There is a session: send what waits. */
   open(): void {
     this.isOpen = true;
+    this.rest(this.restUntil - Date.now());
     this.pump();
   }
 
@@ -92,7 +94,11 @@ export class Outbox {
       entry.resolve(answer);
     } catch (error) {
       entry.isSent = false;
-      if (isPassing(error)) return this.rest((error.retryAfter ?? 0) * 1000 || PAUSE);
+      if (isPassing(error)) {
+        const time = (error.retryAfter ?? 0) * 1000 || PAUSE;
+        if (this.isOpen) this.restUntil = Math.max(this.restUntil, Date.now() + time);
+        return this.rest(this.restUntil - Date.now());
+      }
       this.remove(entry);
       entry.reject(error);
     }
@@ -100,7 +106,8 @@ export class Outbox {
   }
 
   private rest(time: number): void {
-    if (!this.isOpen || this.timer) return;
+    if (!this.isOpen || time <= 0) return;
+    clearTimeout(this.timer);
     this.timer = setTimeout(() => {
       this.timer = undefined;
       this.pump();

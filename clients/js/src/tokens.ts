@@ -3,7 +3,7 @@
 /** Returns a token; may ask a server for it. */
 export type GetToken = () => string | Promise<string>;
 
-const LAST_PART = 0.2; // of the time that a token has left, in which it is replaced
+const LAST_PART = 0.1; // of the time that a token has left, in which it is replaced
 const EARLIEST = 60_000; // milliseconds before its end
 const LONGEST_TIMER = 2 ** 31 - 1; // milliseconds
 

@@ -90,6 +90,19 @@ test("the first catching up brings every conversation", async (scene) => {
   equal(late.of("resync"), []);
 });
 
+test("the first catching up is as large as wanted", async (scene) => {
+  const [ann, ben] = [await scene.join(), scene.user()];
+  for (const content of ["one", "two", "three"]) {
+    await ann.client.request("send_private_message", { recipientId: ben, content });
+  }
+  const late = await scene.join(ben, { firstLimit: 1 });
+  equal(
+    late.of("sync").map(({ complete, messages }) => [complete, messages.map((m) => m.content)]),
+    [[false, ["three"]]],
+  );
+  equal(late.of("resync"), []);
+});
+
 test("the next client goes on where the last one stopped", async (scene) => {
   const [ann, ben] = [await scene.join(), await scene.join()];
   await ann.client.request("send_private_message", { recipientId: ben.user, content: "one" });
@@ -144,6 +157,14 @@ test("the outbox has a bound, and closing empties it", async (scene) => {
   equal(one.client.waiting, []);
 });
 
+test("closing rejects what waits for an answer", async (scene) => {
+  const ann = await scene.join();
+  await ann.wire.freeze();
+  const asked = failure(ann.client.request("ping"));
+  ann.client.close();
+  equal((await asked).code, "CLOSED");
+});
+
 test("close and connect again", async (scene) => {
   const ann = await scene.join();
   ann.client.close();
@@ -155,7 +176,8 @@ test("close and connect again", async (scene) => {
 test("close codes are judged as documented", async (scene) => {
   const rows = JSON.parse(await scene.post("/close-codes"));
   ok(rows.length > 10);
-  for (const { code, reason, final } of rows) {
-    equal([code, reason, judgeClose(code, reason).final], [code, reason, final]);
+  for (const { code, reason, final, at_once: atOnce, least } of rows) {
+    const verdict = { final, floor: least * 1000, atOnce };
+    equal([code, reason, judgeClose(code, reason)], [code, reason, verdict]);
   }
 });

@@ -326,7 +326,17 @@ test(
     const [[code, retryAfter, at]] = told;
     ok(code === "SERVICE_UNAVAILABLE" && retryAt >= at + retryAfter * 1000);
     await scene.post("/database/mend");
+    const sendings = [];
+    ann.client.on("frame", ({ direction, text }) => {
+      if (direction === "out" && text.includes("in the end")) sendings.push(Date.now());
+    });
+    // What the server asked for holds on the next connection, too.
+    const end = refused.at(-1)[2] + refused.at(-1)[1] * 1000;
+    await ann.wire.cut();
+    await lost(ann);
+    await ann.wire.mend();
     await sent;
+    ok(sendings[0] >= end || refused.length > 1, `sent ${end - sendings[0]} ms too early`);
     await online(late);
     await until(() => heard(ben).length);
     equal(heard(ben), ["in the end"]);

@@ -21,11 +21,20 @@ CLOSE_CODES = re.compile(r"^\| (\d{4}) \| ([^|]+) \| ([^|]+) \|$", re.MULTILINE)
 
 
 def close_codes() -> list[dict[str, object]]:
-    """Read the table of the protocol: each code, with each reason, and whether it is final."""
+    """Read the table of the protocol: each code, with each reason, and what a client does.
+
+    ``final``; ``at_once``: the first try has no pause; ``least``: seconds before any try.
+    """
     text = (ROOT / "docs" / "protocol.md").read_text("utf-8")
     table = text.partition("### Close codes")[2].partition("\n#")[0]
     return [
-        {"code": int(code), "reason": reason, "final": bool(re.match(r"final(:|$)", todo.strip()))}
+        {
+            "code": int(code),
+            "reason": reason,
+            "final": bool(re.match(r"final(:|$)", todo.strip())),
+            "at_once": todo.strip().endswith("at once"),
+            "least": float(found[1]) if (found := re.search(r"with (\d+) s", todo)) else 0.0,
+        }
         for code, when, todo in CLOSE_CODES.findall(table)
         for reason in re.findall(r"`([A-Z][^`]+ [^`]+)`", when) or [""]
     ]

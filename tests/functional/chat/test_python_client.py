@@ -182,7 +182,7 @@ async def test_is_told_of_changes_to_what_it_knew(quick, wire):
         await bob.request(type="edit_message", messageId=first, content="edited")
         wire.is_closed = False
         await heard.state(State.ONLINE, times=2)
-        (caught_up,) = heard.of(CaughtUp)
+        _, caught_up = heard.of(CaughtUp)  # the first time with what there was
         assert [one["content"] for one in caught_up.news.changed] == ["edited"]
         # The same waited for the user, too; it is told once.
         assert heard.of(MessageEdited) == []
@@ -225,6 +225,52 @@ async def test_goes_on_where_an_earlier_client_has_stopped(quick):
         assert heard.contents == ["missed"]
     async with joined(quick, 1, quick.url) as (_, heard):
         assert heard.contents == []
+
+
+async def test_the_first_catching_up_brings_every_conversation(quick):
+    bob = await quick.join(2)
+    for text in "ab":
+        await say(bob, "1", text)
+    for options, complete, expected in [({}, True, ["a", "b"]), ({"first_limit": 1}, False, ["b"])]:
+        async with joined(quick, 1, quick.url, **options) as (_, heard):
+            (caught_up,) = heard.of(CaughtUp)
+            assert [message.content for message in caught_up.news.messages] == expected
+            assert (caught_up.news.complete, caught_up.news.unread_count) == (complete, 2)
+            assert heard.of(Resync) == []
+
+
+async def test_positions_that_the_server_cannot_read_are_forgotten(quick):
+    positions = {"conversations": {"conv_1_2": {"seq": -1, "rev": 1}}, "state": None}
+    async with joined(quick, 1, quick.url, positions=positions) as (alice, _):
+        assert alice.positions["conversations"] == {}
+
+
+async def test_where_the_history_was_not_known_it_need_not_be_read_again(quick, wire):
+    bob = await quick.join(2)
+    async with joined(quick, 1, wire.url, sync_limit=1) as (_, heard):
+        wire.is_closed = True
+        wire.cut()
+        await heard.state(State.WAITING)
+        for text in "ab":
+            await say(bob, "1", text)
+        wire.is_closed = False
+        await heard.state(State.ONLINE, times=2)
+        (caught_up,) = heard.of(CaughtUp)
+        assert not caught_up.news.complete
+        assert [message.content for message in caught_up.news.messages] == ["b"]
+        assert heard.of(Resync) == []
+
+
+async def test_closing_rejects_what_waits_for_an_answer(quick, wire):
+    async with joined(quick, 1, wire.url) as (alice, _):
+        wire.is_frozen = True
+        asked = asyncio.create_task(alice.ping())
+        sent = alice.send_private_message("2", "a")
+        await asyncio.sleep(0)  # the command is on its way
+        await alice.close()
+        for one in (asked, sent):
+            with pytest.raises(ClientClosed):
+                await one
 
 
 async def test_asks_for_what_is_missing_on_a_live_connection_too(quick):

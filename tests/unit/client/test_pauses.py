@@ -52,17 +52,25 @@ def test_a_refused_handshake_is_final_when_it_says_who_may_not(status, final):
         (Ending(1013, "Too many connections"), 3, 3.5),
         (Ending(1001, "", retry_after=4.0, is_drained=True), 0, 4.0),
         (Ending(1001, "", retry_after=0.0, is_drained=True), 0, 0.0),
-        (Ending(1001, "", retry_after=4.0, is_drained=True), 5, 5.5),
+        (Ending(1001, "", retry_after=4.0, is_drained=True), 5, 4.0),
+        (Ending(1000, "Connection timeout"), 0, 0.5),
         (Ending(1012, ""), 0, 0.0),
         (Ending(1012, ""), 2, 2.5),
         (Ending(1008, "Authentication timeout"), 0, 0.0),
         (Ending(1008, "Connection limit exceeded"), 0, 30.5),
-        (Ending(1008, "Rate limit exceeded"), 9, 30.5),
-        (Ending(ABNORMAL, "no database", retry_after=7.0), 0, 7.0),
+        (Ending(1008, "Rate limit exceeded"), 9, 39.5),
+        (Ending(1008, "Disconnected by the service"), 0, 0.5),
+        (Ending(ABNORMAL, "no database", retry_after=7.0), 0, 7.5),
     ],
 )
 def test_pauses_as_the_server_asks_and_longer_with_each_try(ending, attempt, seconds):
     assert pause(ending, attempt, lambda attempt: attempt + 0.5) == seconds
+
+
+@pytest.mark.parametrize("row", close_codes(), ids=lambda row: f"{row['code']} {row['reason']}")
+def test_the_first_pause_is_as_the_table_of_the_protocol_says(row):
+    seconds = pause(Ending(row["code"], row["reason"]), 0, lambda attempt: attempt + 0.5)
+    assert seconds == row["least"] + (0.0 if row["at_once"] else 0.5)
 
 
 def test_backs_off_over_a_span_that_grows_from_1_s_to_30_s():

@@ -49,6 +49,13 @@ def test_names_those_that_moved_last():
     assert "1" not in named
 
 
+def test_those_that_the_javascript_client_saved_are_taken():
+    positions = Positions({"conversations": {"a": {"seq": 1, "rev": 2}}})
+    assert positions.state is None
+    assert positions.knows("a")
+    assert not positions.knows("b")
+
+
 def test_what_is_missing_twice_is_not_waited_for():
     positions = Positions()
     positions.note_change("a", 1)

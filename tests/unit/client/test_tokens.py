@@ -6,6 +6,7 @@ import pytest
 
 from fastchat.auth.tokens import make_token
 from fastchat.client import TokenUnavailable
+from fastchat.client.errors import TokenTrouble
 from fastchat.client.tokens import FOREVER, Tokens
 
 SECRET = bytes(48)
@@ -38,6 +39,12 @@ async def test_a_token_that_was_refused_is_not_used_again():
     assert await tokens.get() == "b"
     tokens.refuse()
     with pytest.raises(TokenUnavailable):
+        await tokens.get()
+
+
+async def test_a_source_that_never_answers_is_not_waited_for():
+    tokens = Tokens(asyncio.Event().wait, timeout=0.01)
+    with pytest.raises(TokenTrouble):
         await tokens.get()
 
 
