@@ -96,6 +96,11 @@ def test_the_chart_takes_no_secret_as_an_open_setting():
     assert {name for one in refused for name in one["required"]} == secrets | {"PORT"}
 
 
+def test_compose_publishes_ports_to_this_machine_only():
+    published = re.findall(r'^ +- "(\S+):\d+:\d+"$', read("deploy/compose.yaml"), re.MULTILINE)
+    assert published == ["${PUBLISH:-127.0.0.1}", "127.0.0.1"]
+
+
 def test_the_unit_starts_the_server_whatever_the_check_says():
     # The server itself waits for a database that is away, and serves without Redis.
     commands = re.findall(r"^ExecStartPre=(.*)$", read("deploy/systemd/fastchat.service"), re.M)
@@ -120,7 +125,7 @@ def test_the_image_runs_as_nobody_in_particular():
     final = stages[1]
     assert re.findall(r"^USER (.*)$", final, re.MULTILINE) == ["10001:10001"]
     assert "gcc" not in final
-    for name in re.findall(r"^COPY (?!--)(.*) \S+$", stages[0], re.MULTILINE):
+    for name in re.findall(r"^COPY (?!--)(.*) \S+$", "".join(stages), re.MULTILINE):
         for part in name.split():
             assert (ROOT / part).exists(), part
             assert f"!{part}" in read(".dockerignore"), part
