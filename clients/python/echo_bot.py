@@ -19,7 +19,7 @@ async def run(url: str, token: str) -> None:
     async def get_token() -> str:
         return token
 
-    async with Client(url, get_token) as client:
+    async with Client(url, get_token, first_limit=1) as client:
         async for event in client.events(NewPrivateMessage):
             message = event.message
             if client.user is not None and message.sender_id == client.user.user_id:
