@@ -2,12 +2,14 @@
 
 import pytest
 
-from fastchat.client import Client, ClientClosed, OutboxFull
-from fastchat.client.exchange import encode
+from fastchat.client import Client, ClientClosed, OutboxFull, SendDelayed
+from fastchat.client.exchange import Exchange, encode
 from fastchat.client.outbox import Outbox
+from fastchat.client.sending import Sending
 from fastchat.protocol.command import type_of
 from fastchat.protocol.commands import COMMANDS, EditMessage, SendPrivateMessage
 from fastchat.protocol.message_types import MessageSent
+from fastchat.protocol.system_types import Error
 
 BY_ITSELF = {"authenticate", "ack_events", "sync"}
 
@@ -70,3 +72,18 @@ async def test_an_outbox_is_bounded_and_has_each_id_once():
     add(outbox, "2")
     with pytest.raises(OutboxFull):
         add(outbox, "3")
+
+
+@pytest.mark.parametrize("code", ["AUTH_REQUIRED", "RATE_LIMIT_EXCEEDED", "SERVICE_UNAVAILABLE"])
+async def test_what_may_be_stored_later_is_kept(code):
+    told = []
+    sending = Sending(Outbox(), Exchange(1.0), told.append)
+    command = SendPrivateMessage(recipient_id="2", content="a", client_message_id="1")
+    stored = sending.post(command, "a", MessageSent)
+    refusal = Error(code=code, message="no", details="not now", request_id="1", retry_after=3)
+    assert sending.take_refusal(refusal)
+    assert told == [SendDelayed("1", code, "not now", 3.0)]
+    assert (len(sending.outbox), stored.done()) == (1, False)
+    sending.close(ClientClosed("closed"))
+    with pytest.raises(ClientClosed):
+        await stored
