@@ -51,6 +51,7 @@ class World:
             self.tell,
             lambda user_ids: self.present,
             grace=grace,
+            long_grace=grace,
             patience=patience,
         )
 
