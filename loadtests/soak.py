@@ -1,7 +1,8 @@
 """Does anything grow? A server under 60 % of its load for half an hour, clients coming and going.
 
-Watched every few seconds: resident memory, file descriptors, listening sockets and threads of the
-worker, and what waits inside it. At the end everybody leaves, and what is left is held against what
+The most is what the server keeps up with when messages come at random, answered or not. Watched
+every few seconds: resident memory, file descriptors, listening sockets and threads of the worker,
+and what waits inside it. At the end everybody leaves, and what is left is held against what
 was there before anybody came. The verdicts:
 
 * memory is flat after the warm-up: the slope of the second half is below its own noise, or below
@@ -39,6 +40,8 @@ from fastchat.bench.private_server import (
 from fastchat.bench.processes import processor_time, usage
 
 SHARE = 0.6  # of the most that the server can do
+REACHED = 0.95  # of what is sent; below it the server does not keep up
+STEP_DOWN = 0.15  # of the rate, until the server keeps up
 IN_FLIGHT = 4
 CAPACITY_SECONDS = 10.0
 SAMPLE_EVERY = 5.0  # seconds
@@ -145,9 +148,26 @@ class Soak:
             return self.rate
         began = monotonic()
         await self.crowd.write_closed(CAPACITY_SECONDS, IN_FLIGHT)
-        capacity = len(self.crowd.figures.acks) / (monotonic() - began)
+        rate = self.acknowledged() / (monotonic() - began)
+        # Users that do not wait for each other make smaller batches, so the server does less.
+        while not await self.keeps_up(rate):
+            rate *= 1 - STEP_DOWN
+        return SHARE * rate
+
+    async def keeps_up(self, rate: float) -> bool:
+        """Tell whether nearly all of so many messages a second is acknowledged meanwhile."""
+        await self.crowd.write_open(CAPACITY_SECONDS, rate)
+        acknowledged = self.acknowledged()
+        await self.crowd.settle()
         self.crowd.figures.clear()
-        return SHARE * capacity
+        print(f"{acknowledged / CAPACITY_SECONDS:,.0f} of {rate:,.0f} messages/s", flush=True)
+        return acknowledged >= REACHED * rate * CAPACITY_SECONDS
+
+    def acknowledged(self) -> int:
+        """Return how many messages have been acknowledged, and count from none again."""
+        count = len(self.crowd.figures.acks)
+        self.crowd.figures.clear()
+        return count
 
     async def leave(self) -> None:
         await self.crowd.close()
