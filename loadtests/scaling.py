@@ -5,7 +5,7 @@ with 200 pairs that keep eight messages each in flight. The variants take turns,
 runs on the machine hits all of them; the least of all turns counts.
 
 Where processes are more than cores, they push each other out of the caches, whatever they do.
-``--apart`` tells what that costs: as many servers of one worker on one database, each with its share
+``--apart`` tells what that costs: as many servers of one worker on one database, each with a share
 of the pairs, so that nothing crosses.
 
     python -m loadtests.scaling --workers 1,2,4 [--apart]
