@@ -14,7 +14,7 @@ class FakeBus:
         self.said = []
 
     def last(self, peer):
-        return self.said[-1][1] if self.said and self.said[-1][0] == peer else None
+        return next((message for name, message in reversed(self.said) if name == peer), None)
 
     def post(self, peer, message):
         self.said.append((peer, message))
@@ -110,9 +110,7 @@ async def test_a_row_has_an_end(relay):
 async def test_each_worker_has_rows_of_its_own(relay):
     tell(relay, 4, b"4", users=("1", "3"))
     tell(relay, 5, b"5", users=("1", "3"))
-    found = {}
-    for peer, message in relay._bus.flush():
-        found.setdefault(peer, []).extend(message.payloads)
+    found = {peer: message.payloads for peer, message in relay._bus.flush()}
     assert found == {"b": [b"4", b"5"], "c": [b"4", b"5"]}
 
 
