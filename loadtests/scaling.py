@@ -4,7 +4,11 @@ Everything is processor time per message, of the server (supervisor and workers)
 with 200 pairs that keep eight messages each in flight. The variants take turns, so that what else
 runs on the machine hits all of them; the least of all turns counts.
 
-    python -m loadtests.scaling --workers 1,2,4
+Where processes are more than cores, they push each other out of the caches, whatever they do.
+``--apart`` tells what that costs: as many servers of one worker on one database, each with a share
+of the pairs, so that nothing crosses.
+
+    python -m loadtests.scaling --workers 1,2,4 [--apart]
     python -m loadtests.scaling --connections 0,1000,5000,20000
     python -m loadtests.scaling --rows 10000,10000000 --csv docs/figures/rows.csv
 """
@@ -13,7 +17,7 @@ import argparse
 import asyncio
 import resource
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -55,6 +59,20 @@ FILL = (
 COLUMNS = ("server_us_per_message", "postgresql_us_per_message", "messages_per_s")
 
 
+class Variant(NamedTuple):
+    """What there is more of, and how many; ``apart`` are servers of one worker each."""
+
+    kind: str
+    number: int
+
+    def __str__(self) -> str:
+        return f"{self.number:,} {self.kind}"
+
+    def count(self, *kinds: str) -> int:
+        """Return the number if it is of one of these kinds; 0 otherwise."""
+        return self.number if self.kind in kinds else 0
+
+
 class Costs(NamedTuple):
     """Microseconds of processor time per message."""
 
@@ -71,6 +89,9 @@ def main() -> None:
     parser.add_argument(
         "--each", action="store_true", help=f"{PAIRS} pairs for each worker instead of in all"
     )
+    parser.add_argument(
+        "--apart", action="store_true", help="measure as many servers of one worker each, too"
+    )
     parser.add_argument("--seconds", type=float, default=8.0, help="of one turn (default 8)")
     parser.add_argument("--runs", type=int, default=3, help="turns of each variant (default 3)")
     parser.add_argument("--csv", type=Path, help="file for the least of each variant")
@@ -78,23 +99,25 @@ def main() -> None:
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, MOST_FILES), hard))
     kind = next(name for name in ("workers", "connections", "rows") if getattr(args, name))
-    variants = getattr(args, kind)
-    found: dict[int, list[Costs]] = {variant: [] for variant in variants}
+    variants = [Variant(kind, number) for number in getattr(args, kind)]
+    if args.apart:
+        variants += [Variant("apart", number) for number in args.workers if number > 1]
+    found: dict[Variant, list[Costs]] = {variant: [] for variant in variants}
     for run in range(args.runs):
         for variant in variants:
-            costs = measure(kind, variant, args.seconds, is_each=args.each)
+            costs = measure(variant, args.seconds, is_each=args.each)
             found[variant].append(costs)
-            print(f"run {run + 1}, {variant:,} {kind}: {describe(costs)}", flush=True)
-    print(f"\n{kind:>12} {'server µs':>10} {'ratio':>6} {'PostgreSQL µs':>14} {'ratio':>6}")
+            print(f"run {run + 1}, {variant}: {describe(costs)}", flush=True)
+    print(f"\n{'':>18} {'server µs':>10} {'ratio':>6} {'PostgreSQL µs':>14} {'ratio':>6}")
     first = least(found[variants[0]])
     for variant in variants:
         costs = least(found[variant])
         print(
-            f"{variant:>12,} {costs.server:>10.1f} {costs.server / first.server:>6.2f} "
+            f"{variant!s:>18} {costs.server:>10.1f} {costs.server / first.server:>6.2f} "
             f"{costs.database:>14.1f} {costs.database / first.database:>6.2f}"
         )
     if args.csv is not None:
-        rows = ((variant, *least(found[variant])) for variant in variants)
+        rows = ((one.number, *least(found[one])) for one in variants if one.kind == kind)
         table.write(args.csv, (kind, *COLUMNS), rows)
 
 
@@ -117,19 +140,23 @@ def least(costs: list[Costs]) -> Costs:
     )
 
 
-def measure(kind: str, variant: int, seconds: float, *, is_each: bool) -> Costs:
-    """Run one turn on a server of its own."""
-    workers = variant if kind == "workers" else 1
-    idle = variant if kind == "connections" else 0
-    rows = variant if kind == "rows" else 0
+def measure(variant: Variant, seconds: float, *, is_each: bool) -> Costs:
+    """Run one turn on servers of its own."""
+    workers = variant.count("workers", "apart") or 1
+    idle, rows = variant.count("connections"), variant.count("rows")
     pairs = PAIRS * workers if is_each else PAIRS
-    with serving(workers, 2 * max(pairs, ROOMS) + idle, rows) as server:
-        return asyncio.run(load(server, pairs, idle, seconds))
+    servers = variant.count("apart") or 1
+    with serving(
+        workers // servers, 2 * max(pairs, ROOMS) + idle, rows, servers=servers
+    ) as running:
+        return asyncio.run(load(running, pairs, idle, seconds))
 
 
 @contextmanager
-def serving(workers: int, users: int, rows: int = 0) -> Iterator[PrivateServer]:
-    """Run a server of some workers on a database with some rows."""
+def serving(
+    workers: int, users: int, rows: int = 0, *, servers: int = 1
+) -> Iterator[list[PrivateServer]]:
+    """Run servers of some workers each on one database with some rows."""
     settings = UNLIMITED | {"WEB_CONCURRENCY": str(workers), "DB_MAX_CONNECTIONS": "20"}
     with private_database(users) as (dsn, postgres_pid):
         if rows:
@@ -137,8 +164,11 @@ def serving(workers: int, users: int, rows: int = 0) -> Iterator[PrivateServer]:
             with private_server(dsn, settings):
                 pass
             asyncio.run(fill(dsn, rows))
-        with private_server(dsn, settings, postgres_pid=postgres_pid) as server:
-            yield server
+        with ExitStack() as stack:
+            yield [
+                stack.enter_context(private_server(dsn, settings, postgres_pid=postgres_pid))
+                for _ in range(servers)
+            ]
 
 
 async def fill(dsn: str, rows: int) -> None:
@@ -157,23 +187,40 @@ async def fill(dsn: str, rows: int) -> None:
         await connection.close()
 
 
-async def load(server: PrivateServer, pairs: int, idle: int, seconds: float) -> Costs:
+async def load(servers: list[PrivateServer], pairs: int, idle: int, seconds: float) -> Costs:
     first_idle = 2 * max(pairs, ROOMS) + 1
-    async with idling(server.url, server.secret, first_idle, idle):
-        writers = Crowd(server.url, server.token, [str(number + 1) for number in range(2 * pairs)])
-        await writers.open()
-        await writers.write_closed(WARM_UP, IN_FLIGHT)
-        writers.figures.clear()
-        before = server.times()
-        await writers.write_closed(seconds, IN_FLIGHT)
-        after = server.times()
-        sent = writers.figures.sent
-        await writers.close()
+    async with idling(servers[0].url, servers[0].secret, first_idle, idle):
+        crowds = []
+        for number, server in enumerate(servers):
+            share = range(
+                number * 2 * pairs // len(servers), (number + 1) * 2 * pairs // len(servers)
+            )
+            crowds.append(Crowd(server.url, server.token, [str(user + 1) for user in share]))
+        for crowd in crowds:
+            await crowd.open()
+        await write(crowds, WARM_UP)
+        before = times(servers)
+        sent = await write(crowds, seconds)
+        after = times(servers)
+        for crowd in crowds:
+            await crowd.close()
     return Costs(
-        (after[0] - before[0]) / sent * 1e6,
-        (after[1] - before[1]) / sent * 1e6,
-        sent / seconds,
+        (after[0] - before[0]) / sent * 1e6, (after[1] - before[1]) / sent * 1e6, sent / seconds
     )
+
+
+async def write(crowds: list[Crowd], seconds: float) -> int:
+    """Let all write for a time; return how many messages they sent."""
+    for crowd in crowds:
+        crowd.figures.clear()
+    await asyncio.gather(*(crowd.write_closed(seconds, IN_FLIGHT) for crowd in crowds))
+    return sum(crowd.figures.sent for crowd in crowds)
+
+
+def times(servers: list[PrivateServer]) -> tuple[float, float]:
+    """Return the processor time of the servers, and of the PostgreSQL that they share."""
+    each = [server.times() for server in servers]
+    return sum(server for server, _ in each), each[0][1]
 
 
 if __name__ == "__main__":

@@ -70,6 +70,7 @@ cdef class Sender(WSListener):
     cdef unsigned char _state
     cdef unsigned char _window_bits  # of permessage-deflate; 0: not negotiated
     cdef bint _is_dirty  # in the endpoint's list
+    cdef bint _is_answered  # something in the outbox is for this client alone
     cdef bint _is_blocked  # the event loop's buffer is not empty
     cdef bint _is_throttled  # reading pauses until everything has gone out
     cdef bint _is_held  # reading pauses until the owner resumes it

@@ -49,12 +49,22 @@ cdef class EndpointBase:
         self._dirty.append(sender)
 
     def _flush_dirty(self):
+        """Write every outbox; those of clients that got an answer come last.
+
+        Who is answered asks on at once. Once everybody has been written to, the next questions come
+        together, and make one batch instead of several.
+        """
         cdef Sender sender
         cdef list dirty = self._dirty
         self._dirty = []
         for sender in dirty:
             sender._is_dirty = False
-            sender._flush()
+            if not sender._is_answered:
+                sender._flush()
+        for sender in dirty:
+            if sender._is_answered:
+                sender._is_answered = False
+                sender._flush()
 
     cdef bytes _deflate(self, bytes payload, int window_bits):
         """Compress one message; None: it would not be smaller."""
@@ -127,6 +137,7 @@ cdef class Sender(WSListener):
         if self._state != OPEN:
             return
         if self._keeps_up(PyBytes_GET_SIZE(payload), limit):
+            self._is_answered = True
             self._append_message(TEXT, payload)
         else:
             self._slow_consumer()

@@ -25,7 +25,7 @@ SILENCE = 2.5  # seconds without a sign of life until something is taken for los
 END = 15.0  # seconds without one until a worker is taken for ended
 MISSED = 600.0  # seconds for which one that ended without a word may still be storing something
 PATIENCE = 0.3  # seconds; frames on another way may arrive after the beat that counts them
-MOST_PER_FRAME = 512 * 1024  # bytes of payloads, about
+MOST_PER_FRAME = 512 * 1024  # bytes, unless it is one message
 
 log = logging.getLogger(__name__)
 
@@ -182,6 +182,11 @@ class Exchange:
         self._dirty[peer] = known
         known.pending.append(message)
 
+    def last(self, peer: str) -> AnyMessage | None:
+        """Return what was said last to another worker; None: that is on its way already."""
+        known = self._peers.get(peer)
+        return known.pending[-1] if known is not None and known.pending else None
+
     def post_all(self, message: AnyMessage) -> None:
         """Say something to every other worker."""
         for peer in self._peers:
@@ -193,11 +198,15 @@ class Exchange:
         for name, peer in dirty.items():
             messages, peer.pending = peer.pending, []
             if self._peers.get(name) is peer and not self._is_closed:
-                for part in _cut(messages):
-                    self._send(name, peer, part)
+                self._send(name, peer, messages)
 
     def _send(self, name: str, peer: _Peer, messages: list[AnyMessage]) -> None:
         frame = encode(Frame(self.own, peer.epoch, peer.sent + 1, messages))
+        if len(frame) > MOST_PER_FRAME and len(messages) > 1:
+            middle = len(messages) // 2
+            self._send(name, peer, messages[:middle])
+            self._send(name, peer, messages[middle:])
+            return
         peer.sent += len(messages)
         self.messages_out += len(messages)
         self.frames_out += 1
@@ -354,18 +363,3 @@ class Exchange:
         self.flush()
         numbers = {name: (peer.epoch, peer.sent) for name, peer in self._peers.items()}
         self._carrier.send_to_all(encode(Beat(self.own, numbers)))
-
-
-def _cut(messages: list[AnyMessage]) -> list[list[AnyMessage]]:
-    """Cut what was said into frames that are not too large."""
-    if len(messages) == 1:
-        return [messages]
-    parts: list[list[AnyMessage]] = []
-    size = MOST_PER_FRAME
-    for message in messages:
-        if size >= MOST_PER_FRAME:
-            parts.append([])
-            size = 0
-        parts[-1].append(message)
-        size += 64 + len(getattr(message, "payload", b""))
-    return parts

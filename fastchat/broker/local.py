@@ -203,7 +203,9 @@ class _Framed(asyncio.Protocol):
             end = start + LENGTH.size + length
             if end > size:
                 break
-            self._take(bytes(buffer[start + LENGTH.size : end]))
+            with memoryview(buffer) as view:
+                frame = bytes(view[start + LENGTH.size : end])
+            self._take(frame)
             start = end
         del buffer[:start]
 

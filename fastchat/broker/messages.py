@@ -62,14 +62,15 @@ class Seen(Message, tag=5):
 class Event(Message, tag=6):
     """Something happened in a room; for whom of those who are there, in the room's order.
 
-    ``is_message``: it can be read again from the database.
+    ``rev`` is that of the first payload; the others follow one by one, and ``group_rev`` is the
+    same for all. ``is_message``: they can be read again from the database.
     """
 
     room_id: int
     rev: int
     group_rev: int
     is_message: bool
-    payload: bytes
+    payloads: list[bytes]
     user_ids: list[str]
 
 

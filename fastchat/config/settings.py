@@ -170,7 +170,13 @@ _DATABASE = (
     Setting("DB_NAME", None, text("name"), "database name"),
     Setting("DB_USER", None, text("name"), "database user"),
     Setting("DB_PASS", None, SECRET_TEXT, "database password", secret=True),
-    Setting("DB_SSL", "true", BOOLEAN, "TLS to the database; `false` turns it off"),
+    Setting(
+        "DB_SSL",
+        "true",
+        BOOLEAN,
+        "TLS to the database; `false` turns it off. To check who answers, name an authority in"
+        " `DATABASE_URL`: `?sslmode=verify-full&sslrootcert=FILE`",
+    ),
     Setting(
         "DB_MAX_CONNECTIONS",
         "10",

@@ -153,9 +153,14 @@ class Delivery:
         if relay is None or order is None:
             return self._hub.publish(receivers, payload, skip)
         relay.tell(receivers, room_id, payload, rev=rev, group_rev=0, is_message=is_message)
-        deliver = partial(self._hub.publish, receivers, payload, skip)
-        count = order.offer(room_id, rev, receivers, deliver, is_message=is_message)
-        return count if isinstance(count, int) else 0
+        place = order.advance(room_id, rev)
+        if place is None:
+            deliver = partial(self._hub.publish, receivers, payload, skip)
+            found = order.offer(room_id, rev, receivers, deliver, is_message=is_message)
+            return found if isinstance(found, int) else 0
+        count = self._hub.publish(receivers, payload, skip)
+        order.follow(place)
+        return count
 
     def _publish(self, room: AnyRoom, event: "_RoomEvent") -> int:
         self._recent.forget(room.room_id)

@@ -6,17 +6,19 @@ sessions it has, and then nobody waits for it. What does not come within ``patie
 """
 
 import asyncio
+import itertools
 import logging
 import math
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from fastchat.errors import ServiceUnavailable
 from fastchat.store.missed import PAGE, Gap, MissedMessage
 
 MOST_ROOMS = 100_000
-GRACE = 0.01  # seconds until the database is asked what is missing; mostly it is on its way
+GRACE = 0.01  # seconds until the database is asked what is missing
+LONG_GRACE = 0.25  # the same, where what is missing must be on its way
 PATIENCE = 1.0  # seconds that an event waits for its predecessor
 AGE = 10.0  # seconds; what is older was told, unless it is known that something was lost
 MARGIN = 0.5  # seconds; what happened shortly before somebody came is told rather than missed
@@ -39,14 +41,23 @@ class MissedReader(Protocol):
         """Return messages of a room."""
 
 
+class _Held(NamedTuple):
+    """An event that waits; see ``RoomOrder.offer``."""
+
+    deliver: Deliver
+    user_ids: Iterable[str]
+    is_message: bool
+
+
 class _Room:
     """``last``: the newest ``rev`` that was told, or below the first; None: nothing is known."""
 
-    __slots__ = ("changed", "held", "is_resolving", "last", "since", "timer", "wanted")
+    __slots__ = ("changed", "held", "is_resolving", "last", "since", "timer", "told_at", "wanted")
 
     def __init__(self) -> None:
         self.last: int | None = None
-        self.held: dict[int, list[tuple[Deliver, bool]]] = {}
+        self.told_at = -math.inf  # of the loop's clock; when ``last`` was told, in its order
+        self.held: dict[int, list[_Held]] = {}
         self.wanted = 0  # everything up to here is to be told, by reading if need be
         # Only what was stored after this moment of the loop's clock may be missing. No age: the
         # database may be away for long before it can be asked.
@@ -71,6 +82,7 @@ class RoomOrder:
         present_for: PresentFor,
         *,
         grace: float = GRACE,
+        long_grace: float = LONG_GRACE,
         patience: float = PATIENCE,
         most_rooms: int = MOST_ROOMS,
     ) -> None:
@@ -81,15 +93,20 @@ class RoomOrder:
             tell: ``tell(room_id, messages)``; returns when it is done.
             present_for: For how many seconds the first of some users has been here.
             grace: Seconds until the database is asked what is missing.
-            patience: Seconds until something that does not come is read.
+            long_grace: The same where somebody concerned has been here since the last event of the
+                room was told: he is told all, so what is missing is on its way or lost. Also how
+                long a room that was not known waits for what the database says is missing.
+            patience: Seconds that any other room waits for it, until it is read.
             most_rooms: How many are remembered.
         """
         self._missed = missed
         self._tell = tell
         self._grace = grace
+        self._long_grace = long_grace
         self._patience = patience
         self._present_for = present_for
         self._most_rooms = most_rooms
+        self._loop = asyncio.get_running_loop()
         self._rooms: OrderedDict[int, _Room] = OrderedDict()
         self._tasks: set[asyncio.Task[None]] = set()
         self.held = 0
@@ -97,6 +114,32 @@ class RoomOrder:
 
     def __len__(self) -> int:
         return len(self._rooms)
+
+    def advance(self, room_id: int, rev: int, count: int = 1) -> "_Room | None":
+        """Take note that the caller tells of ``count`` events from ``rev`` on, here and now.
+
+        Returns:
+            What to hand to ``follow`` when that is done; None: not now, ``offer`` each of them.
+        """
+        room = self._rooms.get(room_id)
+        if room is None:
+            if rev != 1:
+                return None
+            room = self._remember(room_id)
+            room.last = 0
+        if room.last != rev - 1 or room.is_resolving:
+            return None
+        self._rooms.move_to_end(room_id)
+        room.last = rev - 1 + count
+        room.told_at = self._loop.time()
+        return room
+
+    def follow(self, room: "_Room") -> None:
+        """Tell of what was held until now."""
+        if room.held:
+            self._release(room)
+            if not room.held:
+                self._calm(room)
 
     def offer(
         self,
@@ -121,40 +164,36 @@ class RoomOrder:
         """
         if not rev:
             return deliver()
+        room = self.advance(room_id, rev)
+        if room is not None:
+            result = deliver()
+            self.follow(room)
+            return result
         room = self._rooms.get(room_id)
         if room is None:
             room = self._remember(room_id)
-            if rev == 1:
-                room.last = 0
         else:
             self._rooms.move_to_end(room_id)
-        last = room.last
-        if last is not None and rev <= last:
-            if not is_message:
-                return deliver()  # it belongs to one of these, or is late: better than never
-        elif last is not None and rev == last + 1 and not room.is_resolving:
-            room.last = rev
-            result = deliver()
-            if room.held:
-                self._release(room)
-                if not room.held:
-                    self._calm(room)
-            return result
-        else:
-            held = room.held.setdefault(rev, [])
-            if is_message and any(is_other_message for _, is_other_message in held):
-                return None
-            held.append((deliver, is_message))
-            self.held += 1
-            self._look_back(room, min(AGE, self._present_for(user_ids) + MARGIN))
-            if room.changed is not None:
-                room.changed.set()
-            if last is None:
-                self._resolve(room_id, room)
-            elif room.timer is None and not room.is_resolving:
-                loop = asyncio.get_running_loop()
-                room.timer = loop.call_later(self._grace, self._resolve, room_id, room)
+        if room.last is not None and rev <= room.last:
+            # It belongs to one of these, or is late: better than never.
+            return None if is_message else deliver()
+        self._hold(room_id, room, rev, _Held(deliver, user_ids, is_message))
         return None
+
+    def _hold(self, room_id: int, room: "_Room", rev: int, event: _Held) -> None:
+        if not room.held:
+            self._look_back(room, event.user_ids)
+        held = room.held.setdefault(rev, [])
+        if event.is_message and any(other.is_message for other in held):
+            return
+        held.append(event)
+        self.held += 1
+        if room.changed is not None:
+            room.changed.set()
+        if room.last is None:
+            self._resolve(room_id, room)
+        elif room.timer is None and not room.is_resolving:
+            self._wait(room_id, room, event.user_ids)
 
     def last(self, room_id: int) -> int | None:
         """Return the newest ``rev`` that was told of in a room; None: not known."""
@@ -169,7 +208,7 @@ class RoomOrder:
         elif room.last is not None and room.last >= rev:
             return
         room.wanted = max(room.wanted, rev)
-        self._look_back(room, age)
+        room.since = min(room.since, self._loop.time() - age)
         if room.changed is not None:
             room.changed.set()
         self._resolve(room_id, room)
@@ -200,9 +239,16 @@ class RoomOrder:
             room.timer.cancel()
             room.timer = None
 
-    @staticmethod
-    def _look_back(room: _Room, age: float) -> None:
-        room.since = min(room.since, asyncio.get_running_loop().time() - age)
+    def _wait(self, room_id: int, room: _Room, user_ids: Iterable[str]) -> None:
+        """Wait for what is missing before the first event that is held."""
+        was_here = self._loop.time() - self._present_for(user_ids) < room.told_at
+        grace = self._long_grace if was_here else self._grace
+        room.timer = self._loop.call_later(grace, self._resolve, room_id, room)
+
+    def _look_back(self, room: _Room, user_ids: Iterable[str]) -> None:
+        """Take note since when some users have been here."""
+        age = min(AGE, self._present_for(user_ids) + MARGIN)
+        room.since = min(room.since, self._loop.time() - age)
 
     def _remember(self, room_id: int) -> _Room:
         room = self._rooms[room_id] = _Room()
@@ -221,7 +267,7 @@ class RoomOrder:
         if room.is_resolving or not (room.held or room.wanted):
             return
         room.is_resolving = True
-        task = asyncio.get_running_loop().create_task(self._work_off(room_id, room))
+        task = self._loop.create_task(self._work_off(room_id, room))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -244,22 +290,25 @@ class RoomOrder:
         """Tell of what is missing before the first event that is held, and of that event."""
         is_wanted = room.wanted > (room.last or 0)
         after = -1 if room.last is None else room.last
+        # In a room that is not known somebody has just come; what was before him does not come.
+        patience = self._long_grace if room.last is None else self._patience
         before = min(room.held) if room.held else room.wanted + 1
-        age = asyncio.get_running_loop().time() - room.since
-        gap = await self._missed.first(room_id, after, before, age)
+        if room.held:
+            waiting = (one.user_ids for held in room.held.values() for one in held)
+            self._look_back(room, set(itertools.chain.from_iterable(waiting)))
+        gap = await self._missed.first(room_id, after, before, self._loop.time() - room.since)
         if gap.first_rev is not None:
             # What is older than that concerns nobody who is here.
             self._skip(room, gap.first_rev - 1)
-            if not is_wanted and await self._has_come(room, before):
+            if not is_wanted and await self._has_come(room, before, patience):
                 return
             await self._read(room_id, room, gap, before)
         self._skip(room, before - 1)
         self._release(room)
 
-    async def _has_come(self, room: _Room, before: int) -> bool:
+    async def _has_come(self, room: _Room, before: int, patience: float) -> bool:
         """Wait for a while until all that is missing has come."""
-        loop = asyncio.get_running_loop()
-        give_up = loop.time() + self._patience
+        give_up = self._loop.time() + patience
         while not self._is_complete(room, before):
             room.changed = asyncio.Event()
             try:
@@ -305,13 +354,17 @@ class RoomOrder:
 
     def _release(self, room: _Room) -> None:
         """Tell of what is held and has its predecessors."""
-        while room.held:
-            rev = min(room.held)
-            if room.last is None or rev > room.last + 1:
-                return
-            is_told = rev <= room.last
-            room.last = max(room.last, rev)
-            for deliver, is_message in room.held.pop(rev):
-                self.held -= 1
-                if not (is_told and is_message):
-                    deliver()
+        if room.last is None:
+            return
+        held, late = room.held, room.last
+        for rev in sorted(rev for rev in held if rev <= late):
+            self._deliver(held.pop(rev), is_told=True)
+        while (found := held.pop(room.last + 1, None)) is not None:
+            room.last += 1
+            self._deliver(found, is_told=False)
+
+    def _deliver(self, held: list[_Held], *, is_told: bool) -> None:
+        self.held -= len(held)
+        for one in held:
+            if not (is_told and one.is_message):
+                one.deliver()

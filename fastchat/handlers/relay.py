@@ -17,6 +17,7 @@ from fastchat.hub.directory import Directory
 from fastchat.hub.sessions import Hub
 from fastchat.store.memberships import Memberships
 
+LONGEST_RUN = 32  # events of a room in one message
 ANSWER_TIME = 2.0  # seconds; an event of the kind nobody may miss is stored when nobody answers
 
 
@@ -63,9 +64,21 @@ class Relay:
         is_message: bool,
     ) -> None:
         """Tell other workers of an event in a room; see ``messages.Event``."""
+        bus = self._bus
         for peer, there in self._directory.split(user_ids).items():
-            event = Event(room_id, rev, group_rev, is_message, payload, there)
-            self._bus.post(peer, event)
+            last = bus.last(peer) if is_message else None
+            if (
+                type(last) is Event
+                and last.room_id == room_id
+                and last.rev + len(last.payloads) == rev
+                and last.group_rev == group_rev
+                and last.is_message
+                and last.user_ids == there
+                and len(last.payloads) < LONGEST_RUN
+            ):
+                last.payloads.append(payload)
+            else:
+                bus.post(peer, Event(room_id, rev, group_rev, is_message, [payload], there))
 
     def tell_live(
         self,
@@ -121,15 +134,20 @@ class Relay:
         self._note(event.room_id, event.group_rev)
         if event.is_message and not self._is_known_by(peer):
             # Who has just come here may be missing among its receivers.
-            self._order.catch_up(event.room_id, event.rev, AGE)
+            self._order.catch_up(event.room_id, event.rev + len(event.payloads) - 1, AGE)
             return
-        self._order.offer(
-            event.room_id,
-            event.rev,
-            event.user_ids,
-            partial(self._hub.publish, event.user_ids, event.payload),
-            is_message=event.is_message,
-        )
+        publish, user_ids, payloads = self._hub.publish, event.user_ids, event.payloads
+        room = self._order.advance(event.room_id, event.rev, len(payloads))
+        if room is None:
+            for rev, payload in enumerate(payloads, event.rev):
+                deliver = partial(publish, user_ids, payload)
+                self._order.offer(
+                    event.room_id, rev, user_ids, deliver, is_message=event.is_message
+                )
+            return
+        for payload in payloads:
+            publish(user_ids, payload)
+        self._order.follow(room)
 
     def on_change(self, peer: str, change: messages.Change) -> None:
         """Something happened that nobody may miss."""

@@ -56,6 +56,9 @@ class Bus(Protocol):
     def post(self, peer: str, message: AnyMessage) -> None:
         """Say something to one."""
 
+    def last(self, peer: str) -> AnyMessage | None:
+        """Return what was said last to another worker, if something can still be added to it."""
+
     def post_all(self, message: AnyMessage) -> None:
         """Say something to all."""
 

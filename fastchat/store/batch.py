@@ -5,7 +5,7 @@ within their room, and a repeat of a client id inside the batch is folded into t
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple, Protocol
 
@@ -94,7 +94,7 @@ class Entry:
     done: Callable[[Outcome], None]
     deadline: float
     is_answered: bool = False
-    repeats: list["Entry"] = field(default_factory=list)
+    repeats: Sequence["Entry"] = ()
 
 
 class UserColumns(Protocol):
@@ -138,8 +138,8 @@ def group(entries: Sequence[Entry]) -> Batch:
             key = (message.room_id, message.sender_id, message.client_message_id)
             original = first.setdefault(key, entry)
             if original is not entry:
-                original.repeats += [entry, *entry.repeats]
-                entry.repeats = []
+                original.repeats = [*original.repeats, entry, *entry.repeats]
+                entry.repeats = ()
                 continue
         rooms.setdefault(message.room_id, []).append(entry)
     return Batch(rooms, [entry for entries in rooms.values() for entry in entries])

@@ -24,6 +24,7 @@ from fastchat.store.messages import SealedContent
 
 BLOCK = 16  # bytes
 NONCE = 12  # bytes
+_PADDINGS = tuple(bytes((BLOCK - n,)) * (BLOCK - n) for n in range(BLOCK))  # PKCS #7, by rest
 MAIN_KEY = ""  # the id of CHAT_ENCRYPTION_KEY
 GCM_PURPOSE = b"fastchat gcm 1"
 MOST_WARNINGS = 16
@@ -155,6 +156,7 @@ class Cipher:
         }
         scheme = f"{format_name}:{keys.active}"
         self._active = self._formats[scheme]
+        self._vector_end = 2 * self._active.vector_size  # in hexadecimal
         # As the previous server wrote it, so that it can still read the row.
         self._scheme = None if scheme == f"cbc:{MAIN_KEY}" else scheme
         self._fallback_plaintext = fallback_plaintext
@@ -173,13 +175,14 @@ class Cipher:
             EncryptionFailed: and plaintext is not allowed.
         """
         try:
-            iv, sealed = self._active.seal(
+            sealed = self._active.seal(
                 text.encode(), (conversation_id, sender_id, client_message_id)
-            )
+            ).hex()
         except Exception as error:
             reason = type(error).__name__
         else:
-            return Sealed(None, sealed.hex(), iv.hex(), self._scheme, True)
+            end = self._vector_end
+            return Sealed(None, sealed[end:], sealed[:end], self._scheme, True)
         # Out here, what is raised has no context: that could quote the text in a traceback.
         return self._fall_back(text, reason)
 
@@ -255,9 +258,12 @@ class _Cbc:
     """AES-256-CBC with PKCS #7 padding, by one encryptor and one decryptor for ever.
 
     To make them for each message would cost more than the encryption. They go on from the last
-    ciphertext block, where CBC would begin with the initialisation vector; so the first block is
-    xored with both, and what comes out is ordinary CBC with this vector.
+    ciphertext block, where CBC would begin with an initialisation vector. So a block is put in
+    front: random bytes when a message is sealed, whose ciphertext, as random as they are, is the
+    vector of what follows; the vector when one is opened, behind which all opens as it should.
     """
+
+    vector_size = BLOCK
 
     def __init__(self, key: bytes, random: _RandomBytes) -> None:
         self._cipher = BlockCipher(algorithms.AES(key), modes.CBC(bytes(BLOCK)))
@@ -267,22 +273,15 @@ class _Cbc:
     def _start(self) -> None:
         self._encryptor = self._cipher.encryptor()
         self._decryptor = self._cipher.decryptor()
-        self._last_written = 0  # ciphertext blocks, as numbers
-        self._last_read = 0
 
-    def seal(self, text: bytes, ids: Ids) -> tuple[bytes, bytes]:
-        """Return the vector and the ciphertext; CBC binds nothing."""
-        iv = self._random.take(BLOCK)
-        count = BLOCK - len(text) % BLOCK
-        padded = text + bytes((count,)) * count
-        first = int.from_bytes(padded[:BLOCK]) ^ int.from_bytes(iv) ^ self._last_written
+    def seal(self, text: bytes, ids: Ids) -> bytes:
+        """Return the vector with the ciphertext behind it; CBC binds nothing."""
+        padding = _PADDINGS[len(text) % BLOCK]
         try:
-            sealed = self._encryptor.update(first.to_bytes(BLOCK) + padded[BLOCK:])
+            return self._encryptor.update(self._random.take(BLOCK) + text + padding)
         except BaseException:
             self._start()  # nobody knows where it stopped
             raise
-        self._last_written = int.from_bytes(sealed[-BLOCK:])
-        return iv, sealed
 
     def open(self, iv: bytes, sealed: bytes, ids: Ids) -> bytes:
         """Return the text.
@@ -293,13 +292,10 @@ class _Cbc:
         if len(iv) != BLOCK or not sealed or len(sealed) % BLOCK:
             raise Undecryptable("wrong length")
         try:
-            padded = self._decryptor.update(sealed)
+            padded = self._decryptor.update(iv + sealed)[BLOCK:]
         except BaseException:
             self._start()
             raise
-        first = int.from_bytes(padded[:BLOCK]) ^ int.from_bytes(iv) ^ self._last_read
-        self._last_read = int.from_bytes(sealed[-BLOCK:])
-        padded = first.to_bytes(BLOCK) + padded[BLOCK:]
         count = padded[-1]
         if not 1 <= count <= BLOCK or not padded.endswith(bytes((count,)) * count):
             raise Undecryptable("wrong key or damaged")
@@ -313,14 +309,16 @@ class _Gcm:
     key should be replaced before it has sealed 2^32 messages (NIST SP 800-38D, section 8.3).
     """
 
+    vector_size = NONCE
+
     def __init__(self, key: bytes, random: _RandomBytes) -> None:
         self._cipher = AESGCM(hmac.digest(key, GCM_PURPOSE, "sha256"))
         self._random = random
 
-    def seal(self, text: bytes, ids: Ids) -> tuple[bytes, bytes]:
-        """Return the nonce and the ciphertext, bound to the ids."""
+    def seal(self, text: bytes, ids: Ids) -> bytes:
+        """Return the nonce with the ciphertext behind it, bound to the ids."""
         nonce = self._random.take(NONCE)
-        return nonce, self._cipher.encrypt(nonce, text, _join(ids))
+        return nonce + self._cipher.encrypt(nonce, text, _join(ids))
 
     def open(self, iv: bytes, sealed: bytes, ids: Ids) -> bytes:
         """Return the text.

@@ -184,11 +184,15 @@ class Lane:
             if not isinstance(outcome, Stored):
                 return
             outcome = outcome._replace(is_late=True)
-        entry.is_answered = True
         if isinstance(outcome, Duplicate):
             self.duplicates += 1
         elif isinstance(outcome, Refused):
             self.refused += 1
+        self._complete(entry, outcome)
+
+    @staticmethod
+    def _complete(entry: Entry, outcome: Outcome) -> None:
+        entry.is_answered = True
         try:
             entry.done(outcome)
         except Exception:
@@ -233,14 +237,14 @@ class Lane:
             work.abandon()
 
     def _take(self, pending: deque[Entry]) -> Batch:
-        entries: list[Entry] = []
-        size = 0
         is_group = pending is self._pending_groups
         most = min(self._max_batch, MAX_GROUP_BATCH) if is_group else self._max_batch
-        while pending and len(entries) < most and size < MAX_BATCH_SIZE:
-            entry = pending.popleft()
-            size += entry.message.size
-            entries.append(entry)
+        entries = [pending.popleft() for _ in range(min(most, len(pending)))]
+        size = sum([entry.message.size for entry in entries])
+        while size > MAX_BATCH_SIZE and len(entries) > 1:
+            entry = entries.pop()
+            size -= entry.message.size
+            pending.appendleft(entry)
         return group(entries)
 
     async def _store(self, batch: Batch) -> None:
@@ -329,12 +333,14 @@ class Lane:
             group_rev = answer[3 * count + index] if batch.is_group else 0
             if seq > 0:
                 self.messages += len(entries)
-                before = len(entries) - 1
+                before, created_at = len(entries) - 1, created / 1e6
                 for rank, entry in enumerate(entries):
                     offset = before - rank
-                    self._answer(
-                        entry, Stored(seq - offset, rev - offset, created / 1e6, group_rev)
-                    )
+                    stored = Stored(seq - offset, rev - offset, created_at, group_rev)
+                    if entry.is_answered or entry.repeats:
+                        self._answer(entry, stored)
+                    else:
+                        self._complete(entry, stored)
             elif seq == statements.LOOK_AGAIN:
                 unclear += entries
             else:
@@ -370,7 +376,7 @@ class Lane:
                 self._answer(entry, Refused(RIGHTS[right[0]]))
             elif seq is not None:
                 for each in (entry, *entry.repeats):
-                    each.repeats = []
+                    each.repeats = ()
                     self._answer(each, Duplicate(seq))
             elif not has_reply:
                 self._answer(entry, Refused(Reason.REPLY_MISSING))

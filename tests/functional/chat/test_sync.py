@@ -1,5 +1,8 @@
 """What a client that was away is told when it asks what it missed."""
 
+import re
+from pathlib import Path
+
 import asyncpg
 import pytest
 
@@ -8,6 +11,7 @@ from tests.functional.chat.replica import Replica, timeless
 from tests.functional.chat.talking import assert_error, run_sql
 
 ROOM = "conv_1_2"
+DATABASE_PAGE = Path(__file__).parents[3] / "docs/database.md"
 
 
 async def say(client, count, recipient="2", content="hello"):
@@ -116,6 +120,36 @@ async def test_what_a_transaction_under_way_removes_is_told_the_next_time(quick,
         await connection.close()
     news = only(await sync(alice, conversations=known, state=answer["state"]))
     assert news["hiddenIds"] == [sent["messageId"]]
+
+
+async def test_while_a_transaction_stays_open_in_the_cluster_news_comes_again(quick, postgres):
+    alice, bob = await quick.join(1), await quick.join(2)
+    (sent,) = await say(alice, 1)
+    known = {ROOM: {"seq": 1, "rev": 1}}
+    assert postgres.dsn != quick.database
+    other = await asyncpg.connect(postgres.dsn)  # another database of the same cluster
+    try:
+        transaction = other.transaction()
+        await transaction.start()
+        await other.fetchval("SELECT pg_current_xact_id()")
+        await bob.request(type="mark_message_read", messageId=sent["messageId"])
+        state = (await sync(alice))["state"]
+        for _ in range(2):
+            answer = await sync(alice, conversations=known, state=state)
+            assert only(answer)["readUpTo"] == {"1": 0, "2": 1}
+            state = answer["state"]
+        section = DATABASE_PAGE.read_text("utf-8").partition("## Long transactions")[2]
+        open_ones, prepared, _ = re.search("```sql\n(.*?)```", section, re.DOTALL)[1].split(";")
+        found = await run_sql(quick, open_ones)
+        assert other.get_server_pid() in [row["pid"] for row in found]
+        assert await run_sql(quick, prepared) == []
+        await transaction.rollback()
+    finally:
+        await other.close()
+    answer = await sync(alice, conversations=known, state=state)
+    assert only(answer)["readUpTo"] == {"1": 0, "2": 1}
+    answer = await sync(alice, conversations=known, state=answer["state"])
+    assert answer["conversations"] == []
 
 
 async def test_any_worker_tells_what_happened_at_another(start_chat):

@@ -42,7 +42,7 @@ class FakeMissed:
 
 
 class World:
-    def __init__(self, patience=0.02, grace=0.001):
+    def __init__(self, patience=0.02, grace=0.001, long_grace=None):
         self.missed = FakeMissed()
         self.told = []
         self.present = 3600.0
@@ -51,6 +51,7 @@ class World:
             self.tell,
             lambda user_ids: self.present,
             grace=grace,
+            long_grace=grace if long_grace is None else long_grace,
             patience=patience,
         )
 
@@ -179,6 +180,35 @@ async def test_what_was_before_the_sessions_here_is_not_waited_for():
     await world.until(1)
     assert world.revs == [4]
     await world.order.stop()
+
+
+async def test_who_was_here_all_the_time_waits_longer_before_the_database_is_asked():
+    world = World(grace=0.0, long_grace=3600.0)
+    world.come(1)
+    world.come(3)
+    await asyncio.sleep(0.02)
+    assert world.missed.asked == []
+    world.come(2)
+    assert world.revs == [1, 2, 3]
+
+
+async def test_who_came_after_the_last_event_has_the_database_asked_soon():
+    world = World(grace=0.0, long_grace=3600.0)
+    world.come(1)
+    world.present = 0.0
+    await asyncio.sleep(0.001)
+    world.come(3)
+    await world.until(2)
+    assert world.revs == [1, 3]
+    assert world.missed.asked == [(1, 3)]
+
+
+async def test_a_room_that_is_not_known_waits_for_less():
+    world = World(patience=3600.0)
+    world.missed.revs = {4: 0.0, 5: 0.0}
+    world.come(6)
+    await world.until(3)
+    assert world.told == [("read", 4), ("read", 5), ("came", 6)]
 
 
 async def test_a_change_that_is_late_is_told_and_one_that_belongs_to_a_message_too(world):

@@ -52,7 +52,7 @@ def test_a_repeated_client_id_is_folded_into_the_first():
 def test_nothing_else_is_a_repeat(other):
     first = make_entry(1, "a", client_id="x")
     assert len(group([first, other]).entries) == 2
-    assert first.repeats == []
+    assert not first.repeats
 
 
 def test_two_messages_without_a_client_id_are_two():
@@ -70,7 +70,7 @@ def test_a_folded_repeat_brings_its_own_repeats_along():
     first, second, third = (make_entry(1, text, client_id="x") for text in "abc")
     group([second, third])
     group([first, second])
-    assert (texts(first.repeats), second.repeats) == (["b", "c"], [])
+    assert (texts(first.repeats), second.repeats) == (["b", "c"], ())
 
 
 def test_halves_have_everything_once_and_the_earlier_messages_of_a_room_first():
