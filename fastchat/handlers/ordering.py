@@ -293,9 +293,14 @@ class RoomOrder:
         # In a room that is not known somebody has just come; what was before him does not come.
         patience = self._long_grace if room.last is None else self._patience
         before = min(room.held) if room.held else room.wanted + 1
+        if before <= room.wanted and not any(one.is_message for one in room.held[before]):
+            before += 1  # a mention has the place of its message, which is to be read then
         if room.held:
-            waiting = (one.user_ids for held in room.held.values() for one in held)
-            self._look_back(room, set(itertools.chain.from_iterable(waiting)))
+            # Events of one frame have their users in common.
+            waiting = {
+                id(one.user_ids): one.user_ids for held in room.held.values() for one in held
+            }
+            self._look_back(room, set(itertools.chain.from_iterable(waiting.values())))
         gap = await self._missed.first(room_id, after, before, self._loop.time() - room.since)
         if gap.first_rev is not None:
             # What is older than that concerns nobody who is here.
@@ -341,11 +346,15 @@ class RoomOrder:
             seq = found[-1].row.seq + 1 if len(found) == PAGE else None
 
     def _between(self, room: _Room, messages: list[MissedMessage]) -> list[MissedMessage]:
-        """Leave out what has come meanwhile and is held: it is told from there."""
+        """Drop what has come meanwhile and is held; what else has its place is told behind it."""
         self.recovered += len(messages)
         for message in messages:
-            for _ in room.held.pop(message.stored_rev, ()):
-                self.held -= 1
+            held = room.held.pop(message.stored_rev, None)
+            if held is not None:
+                others = [one for one in held if not one.is_message]
+                self.held -= len(held) - len(others)
+                if others:
+                    room.held[message.stored_rev] = others
         return messages
 
     def _skip(self, room: _Room, rev: int) -> None:

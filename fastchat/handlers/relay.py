@@ -18,6 +18,7 @@ from fastchat.hub.sessions import Hub
 from fastchat.store.memberships import Memberships
 
 LONGEST_RUN = 32  # events of a room in one message
+LARGEST_IN_RUN = 16 * 1024  # bytes of an event
 ANSWER_TIME = 2.0  # seconds; an event of the kind nobody may miss is stored when nobody answers
 
 
@@ -75,6 +76,7 @@ class Relay:
                 and last.is_message
                 and last.user_ids == there
                 and len(last.payloads) < LONGEST_RUN
+                and len(payload) <= LARGEST_IN_RUN
             ):
                 last.payloads.append(payload)
             else:

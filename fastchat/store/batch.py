@@ -94,7 +94,7 @@ class Entry:
     done: Callable[[Outcome], None]
     deadline: float
     is_answered: bool = False
-    repeats: Sequence["Entry"] = ()
+    repeats: "list[Entry] | None" = None
 
 
 class UserColumns(Protocol):
@@ -138,8 +138,10 @@ def group(entries: Sequence[Entry]) -> Batch:
             key = (message.room_id, message.sender_id, message.client_message_id)
             original = first.setdefault(key, entry)
             if original is not entry:
-                original.repeats = [*original.repeats, entry, *entry.repeats]
-                entry.repeats = ()
+                if original.repeats is None:
+                    original.repeats = []
+                original.repeats += [entry, *(entry.repeats or ())]
+                entry.repeats = None
                 continue
         rooms.setdefault(message.room_id, []).append(entry)
     return Batch(rooms, [entry for entries in rooms.values() for entry in entries])

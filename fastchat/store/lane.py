@@ -175,7 +175,7 @@ class Lane:
 
     def _answer(self, entry: Entry, outcome: Outcome) -> None:
         """Call ``done`` once, and once more for a message that was stored all the same."""
-        for repeat in entry.repeats:
+        for repeat in entry.repeats or ():
             if isinstance(outcome, Stored):
                 self._answer(repeat, Duplicate(outcome.seq))
             else:
@@ -375,8 +375,8 @@ class Lane:
             if right and right[0] in RIGHTS:
                 self._answer(entry, Refused(RIGHTS[right[0]]))
             elif seq is not None:
-                for each in (entry, *entry.repeats):
-                    each.repeats = ()
+                for each in (entry, *(entry.repeats or ())):
+                    each.repeats = None
                     self._answer(each, Duplicate(seq))
             elif not has_reply:
                 self._answer(entry, Refused(Reason.REPLY_MISSING))

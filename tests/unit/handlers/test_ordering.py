@@ -271,6 +271,45 @@ async def test_what_grew_old_while_the_database_was_away_is_told_all_the_same(wo
     assert world.revs == [1, 2, 3]
 
 
+async def test_a_mention_does_not_stand_for_its_message_that_has_to_be_read(world):
+    world.come(1, 2, 3)
+    world.missed.store(4)
+    world.order.catch_up(ROOM, 4, 10.0)
+    world.come(4, name="mention", is_message=False)
+    await world.until(5)
+    assert world.told[3:] == [("read", 4), ("mention", 4)]
+    assert world.order.held == 0
+
+
+async def test_a_mention_of_a_row_that_has_to_be_read_is_told_behind_it(world):
+    world.come(1, 2, 3)
+    world.missed.store(4, 5, 6)
+    world.order.catch_up(ROOM, 6, 10.0)
+    world.come(6, name="mention", is_message=False)
+    await world.until(7)
+    assert world.told[3:] == [("read", 4), ("read", 5), ("read", 6), ("mention", 6)]
+    assert world.order.held == 0
+
+
+async def test_a_mention_that_comes_while_its_message_is_read_is_told(world):
+    world.come(1, 2, 3)
+    world.missed.store(4, 5)
+    read = world.missed.messages
+
+    async def messages(room_id, from_seq, before):
+        found = await read(room_id, from_seq, before)
+        world.come(4)
+        world.come(4, name="mention", is_message=False)
+        return found
+
+    world.missed.messages = messages
+    world.come(6)
+    await world.until(7)
+    assert sorted(world.told[3:]) == [("came", 6), ("mention", 4), ("read", 4), ("read", 5)]
+    assert world.told[-1] == ("came", 6)
+    assert world.order.held == 0
+
+
 async def test_a_bug_in_telling_is_logged_and_tried_again(world, caplog):
     world.missed.store(1, 2, 3)
     tell = world.tell

@@ -4,7 +4,7 @@ import pytest
 
 from fastchat.broker.messages import Event
 from fastchat.handlers.ordering import RoomOrder
-from fastchat.handlers.relay import LONGEST_RUN, Relay
+from fastchat.handlers.relay import LARGEST_IN_RUN, LONGEST_RUN, Relay
 from fastchat.hub.directory import Directory
 from fastchat.store.missed import Gap
 
@@ -105,6 +105,12 @@ async def test_a_row_has_an_end(relay):
     for rev in range(1, LONGEST_RUN + 2):
         tell(relay, rev, b"x")
     assert [len(message.payloads) for _, message in relay._bus.flush()] == [LONGEST_RUN, 1]
+
+
+async def test_large_events_are_messages_of_their_own(relay):
+    for rev in (1, 2):
+        tell(relay, rev, b"x" * (LARGEST_IN_RUN + 1))
+    assert len(relay._bus.flush()) == 2
 
 
 async def test_each_worker_has_rows_of_its_own(relay):

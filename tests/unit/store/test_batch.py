@@ -70,7 +70,7 @@ def test_a_folded_repeat_brings_its_own_repeats_along():
     first, second, third = (make_entry(1, text, client_id="x") for text in "abc")
     group([second, third])
     group([first, second])
-    assert (texts(first.repeats), second.repeats) == (["b", "c"], ())
+    assert (texts(first.repeats), second.repeats) == (["b", "c"], None)
 
 
 def test_halves_have_everything_once_and_the_earlier_messages_of_a_room_first():
