@@ -39,15 +39,14 @@ async def test_what_crosses_costs_one_bus_message_for_each_worker_concerned(star
     assert [b - a for a, b in zip(before, after, strict=True)] == [1, 0, 0]
 
 
-async def test_messages_of_one_turn_travel_in_one_frame(workers):
+async def test_messages_in_a_row_are_one_bus_message_and_those_of_one_turn_one_frame(workers):
     alice, bob = await workers.join(1, 2)
     await say_id(alice, "2")
     exchange = workers[0].server.others.exchange
     messages, frames = exchange.messages_out, exchange.frames_out
     await asyncio.gather(*(say(alice, "2", str(number)) for number in range(BURST)))
     await until(lambda: len(texts(bob)) == BURST + 1)
-    assert exchange.messages_out - messages == BURST
-    assert exchange.frames_out - frames < BURST / 3
+    assert 0 < exchange.frames_out - frames <= exchange.messages_out - messages < BURST / 3
 
 
 async def test_a_conversation_keeps_its_order_whoever_writes_where(start_workers):
