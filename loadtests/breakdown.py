@@ -36,7 +36,7 @@ STEPS = tuple(
         ("limits", r"admission/|sliding_window|shared_window"),
         ("arguments of the batch", r"store/batch_arguments\.py|store/ids\.py"),
         ("asyncpg", r"asyncpg/|protocol\.c\)|pgproto"),
-        ("encode events", r"protocol/(events|group_events|conversation_events|times)\.py"),
+        ("encode events", r"protocol/(events|group_events|conversation_events|times)\.py|rows\.py"),
         ("other workers", r"broker/|handlers/(relay|ordering)\.py|hub/directory"),
         ("find the receivers", r"handlers/delivery\.py|hub/|routing\.pyx"),
         ("frames out", r"sender\.pyx|outbox\.pxd"),
