@@ -94,9 +94,8 @@ class RoomOrder:
             present_for: For how many seconds the first of some users has been here.
             grace: Seconds until the database is asked what is missing.
             long_grace: The same where somebody concerned has been here since the last event of the
-                room was told: he is told all, so what is missing is on its way or lost. Also how
-                long a room that was not known waits for what the database says is missing.
-            patience: Seconds that any other room waits for it, until it is read.
+                room was told: he is told all, so what is missing is on its way or lost.
+            patience: Seconds until something that does not come is read.
             most_rooms: How many are remembered.
         """
         self._missed = missed
@@ -290,8 +289,6 @@ class RoomOrder:
         """Tell of what is missing before the first event that is held, and of that event."""
         is_wanted = room.wanted > (room.last or 0)
         after = -1 if room.last is None else room.last
-        # In a room that is not known somebody has just come; what was before him does not come.
-        patience = self._long_grace if room.last is None else self._patience
         before = min(room.held) if room.held else room.wanted + 1
         if before <= room.wanted and not any(one.is_message for one in room.held[before]):
             before += 1  # a mention has the place of its message, which is to be read then
@@ -305,15 +302,15 @@ class RoomOrder:
         if gap.first_rev is not None:
             # What is older than that concerns nobody who is here.
             self._skip(room, gap.first_rev - 1)
-            if not is_wanted and await self._has_come(room, before, patience):
+            if not is_wanted and await self._has_come(room, before):
                 return
             await self._read(room_id, room, gap, before)
         self._skip(room, before - 1)
         self._release(room)
 
-    async def _has_come(self, room: _Room, before: int, patience: float) -> bool:
+    async def _has_come(self, room: _Room, before: int) -> bool:
         """Wait for a while until all that is missing has come."""
-        give_up = self._loop.time() + patience
+        give_up = self._loop.time() + self._patience
         while not self._is_complete(room, before):
             room.changed = asyncio.Event()
             try:

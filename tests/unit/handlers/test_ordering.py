@@ -203,14 +203,6 @@ async def test_who_came_after_the_last_event_has_the_database_asked_soon():
     assert world.missed.asked == [(1, 3)]
 
 
-async def test_a_room_that_is_not_known_waits_for_less():
-    world = World(patience=3600.0)
-    world.missed.revs = {4: 0.0, 5: 0.0}
-    world.come(6)
-    await world.until(3)
-    assert world.told == [("read", 4), ("read", 5), ("came", 6)]
-
-
 async def test_a_change_that_is_late_is_told_and_one_that_belongs_to_a_message_too(world):
     world.missed.store(1, 3)
     world.come(1)
