@@ -1,5 +1,5 @@
 // Where one writes: new messages, answers, edits, and mentions.
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { html } from "../html.js";
 import { Icon, IconButton } from "./icons.js";
 
@@ -15,7 +15,8 @@ export function Composer({ session, conversation, draft }) {
   const { kind, message } = draft.value ?? {};
   const found = findMention(conversation, session.me.value, text, caret);
 
-  useEffect(() => {
+  // Before the next key: what is typed at once must not be overwritten.
+  useLayoutEffect(() => {
     if (kind === "edit") setText(message.content);
     if (kind) field.current.focus();
   }, [draft.value]);
