@@ -25,34 +25,32 @@ class RowEncoder:
 
         A user whom nobody knows any more is called by his id.
         """
-        return [self._encode_row(room, row) for row in rows]
-
-    def _encode_row(self, room: AnyRoom, row: MessageRow) -> bytes:
-        reactions = orjson.loads(row.reactions) if row.reactions else ()
-        mentions = orjson.loads(row.mentions) if row.mentions else ()
-        return encode_message(
-            message_id=row.message_id(room.room_id),
-            conversation_id=room.conversation_id,
-            sender_id=row.sender_id,
-            recipient_id=None if room.is_group else room.other(row.sender_id),
-            username=row.username or row.sender_id,
-            content="" if row.is_deleted else self.open(row, room.conversation_id),
-            created_at=row.created_at,
-            seq=row.seq,
-            rev=row.rev,
-            is_read=row.is_read,
-            reply_to=row.reply_to,
-            client_message_id=row.client_message_id,
-            edited_at=row.edited_at,
-            reactions=[
-                {"userId": user_id, "username": name or user_id, "reaction": reaction}
-                for user_id, name, reaction in reactions
-            ],
-            is_deleted=row.is_deleted,
-            is_pinned=row.is_pinned,
-            is_announcement=row.is_announcement,
-            mentions=describe_mentions(mentions),
-        )
+        kept = [row for row in rows if not row.is_deleted]
+        opened = self._cipher.open_many(kept, room.conversation_id)
+        texts = iter([UNREADABLE if text is None else text for text in opened])
+        return [
+            encode_message(
+                row.message_id(room.room_id),
+                room.conversation_id,
+                row.sender_id,
+                None if room.is_group else room.other(row.sender_id),
+                row.username or row.sender_id,
+                "" if row.is_deleted else next(texts),
+                row.created_at,
+                row.seq,
+                row.rev,
+                row.is_read,
+                row.reply_to,
+                row.client_message_id,
+                row.edited_at,
+                row.is_deleted,
+                row.is_pinned,
+                row.is_announcement,
+                _describe_reactions(row.reactions) if row.reactions else (),
+                describe_mentions(orjson.loads(row.mentions)) if row.mentions else (),
+            )
+            for row in rows
+        ]
 
     def open(self, row: MessageRow, conversation_id: str) -> str:
         """Return the text of a row, or what is shown for one that no known key opens."""
@@ -60,6 +58,13 @@ class RowEncoder:
             return self._cipher.open(row, conversation_id)
         except Undecryptable:
             return UNREADABLE
+
+
+def _describe_reactions(reactions: str) -> list[dict[str, str]]:
+    return [
+        {"userId": user_id, "username": name or user_id, "reaction": reaction}
+        for user_id, name, reaction in orjson.loads(reactions)
+    ]
 
 
 def describe_mentions(mentions: Sequence[tuple[str | None, str | None]]) -> list[dict[str, str]]:

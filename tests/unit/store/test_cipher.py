@@ -260,6 +260,104 @@ def test_damaged_rows_are_undecryptable_and_nothing_else(row):
             assert row.encryption_scheme in (None, "", "cbc:")
 
 
+RING = KeyRing(KEY, [("2025", "second")])
+SEALERS = [Cipher(RING, name) for name in FORMATS]
+SEALERS += [CIPHERS["cbc"], Cipher(KeyRing("another key"), "cbc")]
+HEX_DAMAGE = st.sampled_from(["", " ", "  ", "0", "00", "g", "é", "\0", "00" * 16, "\n" * 32])
+MIXED_ROWS = st.one_of(
+    st.builds(
+        lambda cipher, text: row_of(cipher.seal(text, *IDS)),
+        st.sampled_from(SEALERS),
+        st.text(max_size=40),
+    ),
+    # Sealed with the right key, but padded wrongly or no UTF-8.
+    st.builds(
+        lambda text, count: Row(
+            plain_cbc(RING.keys[""], bytes.fromhex(IV), text)[:count].hex(), IV
+        ),
+        st.binary(max_size=40),
+        st.sampled_from([-16, None]),
+    ),
+    st.builds(
+        Row,
+        encrypted_content=st.none() | HEX,
+        encryption_iv=st.none() | HEX | st.just(IV),
+        encryption_scheme=SCHEMES,
+        is_encrypted=st.booleans(),
+        content=st.none() | st.text(max_size=5),
+    ),
+)
+
+
+@st.composite
+def damaged_rows(draw):
+    """Rows of all kinds; some of them with letters put in place of others or in between."""
+    rows = draw(st.lists(MIXED_ROWS, max_size=8))
+    for place, row in enumerate(rows):
+        name = draw(st.sampled_from([None, None, None, "encrypted_content", "encryption_iv"]))
+        text = getattr(row, name) if name else None
+        if text is not None:
+            start = draw(st.integers(0, len(text)))
+            damage = draw(HEX_DAMAGE)
+            end = start + draw(st.sampled_from([0, len(damage)]))
+            rows[place] = replace(row, **{name: text[:start] + damage + text[end:]})
+    return rows
+
+
+def open_each(cipher, rows):
+    """The definition of ``open_many``."""
+    texts = []
+    for row in rows:
+        try:
+            texts.append(cipher.open(row, ROOM))
+        except Undecryptable:
+            texts.append(None)
+    return texts
+
+
+@given(rows=damaged_rows())
+def test_rows_opened_together_are_what_they_are_one_by_one(rows):
+    one_by_one, together = Cipher(RING), Cipher(RING)
+    assert together.open_many(rows, ROOM) == open_each(one_by_one, rows)
+    assert together.undecryptable == one_by_one.undecryptable
+    assert together._warned == one_by_one._warned
+
+
+@pytest.mark.parametrize("name", ["encrypted_content", "encryption_iv"])
+@pytest.mark.parametrize("damage", ["gg", "  ", " ", "éé", "", None])
+@pytest.mark.parametrize("place", range(3))
+def test_a_damaged_row_among_many_is_told_alone(caplog, name, damage, place):
+    cipher = Cipher(KEYS)
+    rows = [row_of(cipher.seal(f"text {number}", *IDS)) for number in range(3)]
+    whole = getattr(rows[place], name)
+    broken = damage if damage is None else damage + whole[len(damage) or 2 :]
+    rows[place] = replace(rows[place], **{name: broken})
+    expected = [f"text {number}" for number in range(3)]
+    expected[place] = None
+    assert cipher.open_many(rows * 2, ROOM) == expected * 2
+    assert cipher.undecryptable == 2
+    assert [DAMAGE in record.getMessage() for record in caplog.records] == [True]
+
+
+def test_many_rows_of_one_key_are_decrypted_in_one_go(monkeypatch):
+    cipher = Cipher(KEYS)
+    rows = [row_of(cipher.seal(f"text {number}", *IDS)) for number in range(50)]
+    rows.insert(20, Row(None, None, None, is_encrypted=False, content="plain"))
+    rows.insert(30, row_of(CIPHERS["gcm"].seal("bound", *IDS)))
+    decrypted = []
+
+    def decrypt(blocks):
+        decrypted.append(len(blocks))
+        return decryptor.update(blocks)
+
+    decryptor = cipher._active._decryptor
+    monkeypatch.setattr(cipher._active, "decrypt", decrypt)
+    texts = cipher.open_many(rows, ROOM)
+    assert (texts.pop(30), texts.pop(20)) == ("bound", "plain")
+    assert texts == [f"text {number}" for number in range(50)]
+    assert decrypted == [50 * 32]
+
+
 def test_what_is_no_utf8_is_undecryptable_and_not_quoted():
     row = Row(plain_cbc(KEYS.keys[""], bytes.fromhex(IV), b"\xff\xfesecret").hex(), IV)
     with pytest.raises(Undecryptable, match="wrong key or damaged") as caught:
