@@ -6,7 +6,7 @@ import orjson
 
 from fastchat.protocol.events import encode_message
 from fastchat.store.cipher import Cipher, Undecryptable
-from fastchat.store.messages import MessageRow
+from fastchat.store.messages import MessageRow, make_message_id
 from fastchat.store.rooms import AnyRoom
 
 # Shown for a row that no known key opens.
@@ -25,15 +25,16 @@ class RowEncoder:
 
         A user whom nobody knows any more is called by his id.
         """
+        room_id, conversation_id, is_group = room.room_id, room.conversation_id, room.is_group
         kept = [row for row in rows if not row.is_deleted]
-        opened = self._cipher.open_many(kept, room.conversation_id)
+        opened = self._cipher.open_many(kept, conversation_id)
         texts = iter([UNREADABLE if text is None else text for text in opened])
         return [
             encode_message(
-                row.message_id(room.room_id),
-                room.conversation_id,
+                row.old_id or make_message_id(room_id, row.seq),
+                conversation_id,
                 row.sender_id,
-                None if room.is_group else room.other(row.sender_id),
+                None if is_group else room.other(row.sender_id),
                 row.username or row.sender_id,
                 "" if row.is_deleted else next(texts),
                 row.created_at,

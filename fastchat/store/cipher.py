@@ -209,11 +209,12 @@ class Cipher:
         Rows of CBC and one key cost two fifths of what they cost one by one
         (benchmarks/test_encrypt.py).
         """
-        texts = self._open_together(rows) if len(rows) > 1 else [None] * len(rows)
+        if len(rows) < 2:
+            return [self._open_or_none(row, conversation_id) for row in rows]
         # What is left is of another kind, or damaged: ``open`` knows.
         return [
             self._open_or_none(row, conversation_id) if text is None else text
-            for row, text in zip(rows, texts, strict=True)
+            for row, text in zip(rows, self._open_together(rows), strict=True)
         ]
 
     def _open_or_none(self, row: SealedRow, conversation_id: str) -> str | None:
