@@ -25,7 +25,8 @@ class RowEncoder:
 
         A user whom nobody knows any more is called by his id.
         """
-        room_id, conversation_id, is_group = room.room_id, room.conversation_id, room.is_group
+        room_id, conversation_id = room.room_id, room.conversation_id
+        other = None if room.is_group else room.other
         kept = [row for row in rows if not row.is_deleted]
         opened = self._cipher.open_many(kept, conversation_id)
         texts = iter([UNREADABLE if text is None else text for text in opened])
@@ -34,7 +35,7 @@ class RowEncoder:
                 row.old_id or make_message_id(room_id, row.seq),
                 conversation_id,
                 row.sender_id,
-                None if is_group else room.other(row.sender_id),
+                None if other is None else other(row.sender_id),
                 row.username or row.sender_id,
                 "" if row.is_deleted else next(texts),
                 row.created_at,
