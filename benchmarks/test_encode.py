@@ -40,6 +40,37 @@ def test_encode_message(benchmark):
     assert json.loads(benchmark(encode))["content"] == CONTENT
 
 
+ALL = {
+    "message_id": "7-3",
+    "conversation_id": "conv_1001_1002",
+    "sender_id": "1001",
+    "recipient_id": "1002",
+    "username": "alice",
+    "content": CONTENT,
+    "created_at": NOW,
+    "seq": 3,
+    "rev": 4,
+    "is_read": False,
+    "reply_to": None,
+    "client_message_id": CLIENT_ID,
+    "edited_at": None,
+    "is_deleted": False,
+    "is_pinned": False,
+    "is_announcement": False,
+    "reactions": (),
+    "mentions": (),
+}
+
+
+def test_encode_message_by_position(benchmark):
+    """Why pages pass no names: compare with ``test_encode_message_by_name``."""
+    assert benchmark(encode_message, *ALL.values()) == encode()
+
+
+def test_encode_message_by_name(benchmark):
+    assert benchmark(encode_message, **ALL) == encode()
+
+
 def test_encode_acknowledgement(benchmark):
     payload = benchmark(encode_message_sent, encode(), "7-3", CLIENT_ID)
     assert json.loads(payload)["message"]["content"] == CONTENT
