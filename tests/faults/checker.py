@@ -25,7 +25,7 @@ from tests.faults.history import (
     Stored,
 )
 
-# Parts before the present one. Some take two seconds; who logs in is told as much of what was before.
+# Parts before the present one. Some take two seconds; who logs in is told what was just before.
 REMEMBERED = 3
 
 Place = tuple[str, int]  # room and seq
