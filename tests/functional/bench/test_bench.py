@@ -2,6 +2,10 @@
 
 import asyncio
 import base64
+import signal
+import subprocess
+import sys
+from pathlib import Path
 
 import asyncpg
 import pytest
@@ -179,3 +183,24 @@ def test_says_why_the_server_does_not_start(postgres):
         private_server(postgres.dsn, {"PORT": "x"}),
     ):
         pass
+
+
+def test_a_measurement_that_is_told_to_end_leaves_nothing_behind(postgres):
+    command = [sys.executable, "-m", "fastchat", "bench", "--database", postgres.dsn]
+    with subprocess.Popen([*command, "--scale", "0.5"], stderr=subprocess.PIPE, text=True) as bench:
+        assert bench.stderr is not None
+        assert any("log-ins" in line for line in bench.stderr)
+        started = descendants(bench.pid)
+        assert started  # its server at least
+        bench.terminate()
+        assert bench.wait(BOUND) == 128 + signal.SIGTERM
+    assert [pid for pid in started if Path(f"/proc/{pid}").exists()] == []
+
+
+def descendants(pid):
+    """The processes that a process has started, and those that they have."""
+    found = []
+    for children in Path(f"/proc/{pid}/task").glob("*/children"):
+        for child in map(int, children.read_text().split()):
+            found += [child, *descendants(child)]
+    return found
