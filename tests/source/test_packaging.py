@@ -38,7 +38,7 @@ def built(tmp_path_factory):
     copy = tmp_path_factory.mktemp("source")
     for name in ("setup.py", "pyproject.toml", "MANIFEST.in", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, copy)
-    # Extensions are compiled elsewhere: here they are only named, with what cythonize leaves behind.
+    # Extensions are compiled elsewhere: here are only their names and what cythonize leaves behind.
     ignored = shutil.ignore_patterns("__pycache__", "*.so", "*.c")
     shutil.copytree(ROOT / "fastchat", copy / "fastchat", ignore=ignored)
     made = [path.with_suffix(".c") for path in copy.glob("fastchat/_speedups/*.pyx")]
