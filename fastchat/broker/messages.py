@@ -5,6 +5,7 @@ of workers; the beat tells everybody how far the numbers went, so that a loss is
 message before a silence included.
 """
 
+from enum import IntEnum
 from typing import TypeAlias
 
 import msgspec
@@ -59,17 +60,30 @@ class Seen(Message, tag=5):
     ticket: int
 
 
+class EventKind(IntEnum):
+    """What an event is in the order of its room.
+
+    MESSAGE: a step of it, which can be read again from the database.
+    CHANGE: a step of it.
+    MENTION: no step; it comes behind the message whose ``rev`` it has.
+    """
+
+    MESSAGE = 1
+    CHANGE = 2
+    MENTION = 3
+
+
 class Event(Message, tag=6):
     """Something happened in a room; for whom of those who are there, in the room's order.
 
     ``rev`` is that of the first payload; the others follow one by one, and ``group_rev`` is the
-    same for all. ``is_message``: they can be read again from the database.
+    same for all.
     """
 
     room_id: int
     rev: int
     group_rev: int
-    is_message: bool
+    kind: EventKind
     payloads: list[bytes]
     user_ids: list[str]
 

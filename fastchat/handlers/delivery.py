@@ -13,6 +13,7 @@ from collections.abc import Collection
 from functools import partial
 from typing import NamedTuple
 
+from fastchat.broker.messages import EventKind
 from fastchat.errors import ServiceUnavailable
 from fastchat.handlers.asked import Asked
 from fastchat.handlers.drain import Change
@@ -62,7 +63,7 @@ class Delivery:
         *,
         rev: int = 0,
         group_rev: int = 0,
-        is_message: bool = False,
+        kind: EventKind = EventKind.CHANGE,
         others: Collection[str] = (),
         only: Collection[str] | None = None,
         without: str | None = None,
@@ -75,7 +76,7 @@ class Delivery:
             skip: A connection that knows already.
             rev: The ``rev`` of the room that it is; 0: it has no place in their order.
             group_rev: That of the room when it happened; of groups only.
-            is_message: It is a new message.
+            kind: What it is in that order.
             others: Who is to know although he is no member any more.
             only: The members of a group who are to know; None: all.
             without: A member who is not to know.
@@ -84,10 +85,8 @@ class Delivery:
             For how many connections it was queued by now.
         """
         if not (isinstance(room, Group) or others or only or without):
-            return self._publish_to_two(room, payload, skip, rev, is_message=is_message)
-        event = _RoomEvent(
-            room.room_id, payload, skip, rev, group_rev, is_message, others, only, without
-        )
+            return self._publish_to_two(room, payload, skip, rev, kind)
+        event = _RoomEvent(room.room_id, payload, skip, rev, group_rev, kind, others, only, without)
         return self._publish(room, event)
 
     async def publish_change(
@@ -144,7 +143,7 @@ class Delivery:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def _publish_to_two(
-        self, room: Room, payload: bytes, skip: Connection | None, rev: int, *, is_message: bool
+        self, room: Room, payload: bytes, skip: Connection | None, rev: int, kind: EventKind
     ) -> int:
         """Do what ``_publish`` and ``_send`` do, for most events without their detours."""
         room_id, receivers = room.room_id, (room.user1_id, room.user2_id)
@@ -152,11 +151,11 @@ class Delivery:
         relay, order = self._relay, self._order
         if relay is None or order is None:
             return self._hub.publish(receivers, payload, skip)
-        relay.tell(receivers, room_id, payload, rev=rev, group_rev=0, is_message=is_message)
+        relay.tell(receivers, room_id, payload, rev=rev, group_rev=0, kind=kind)
         place = order.advance(room_id, rev)
         if place is None:
             deliver = partial(self._hub.publish, receivers, payload, skip)
-            found = order.offer(room_id, rev, receivers, deliver, is_message=is_message)
+            found = order.offer(room_id, rev, receivers, deliver, kind)
             return found if isinstance(found, int) else 0
         count = self._hub.publish(receivers, payload, skip)
         order.follow(place)
@@ -214,15 +213,13 @@ class Delivery:
                 event.payload,
                 rev=event.rev,
                 group_rev=event.group_rev,
-                is_message=event.is_message,
+                kind=event.kind,
             )
         else:
             change = Change(event.room_id, event.payload)
             asked = relay.ask(receivers, change, rev=event.rev, group_rev=event.group_rev)
         deliver = partial(self._deliver, receivers, event, asked)
-        count = order.offer(
-            event.room_id, event.rev, receivers, deliver, is_message=event.is_message
-        )
+        count = order.offer(event.room_id, event.rev, receivers, deliver, event.kind)
         return count if isinstance(count, int) else 0
 
     def _deliver(self, receivers: Collection[str], event: "_RoomEvent", asked: Asked | None) -> int:
@@ -250,7 +247,7 @@ class _RoomEvent(NamedTuple):
     skip: Connection | None
     rev: int
     group_rev: int
-    is_message: bool = False
+    kind: EventKind = EventKind.CHANGE
     others: Collection[str] = ()
     only: Collection[str] | None = None
     without: str | None = None

@@ -4,6 +4,7 @@ Who may send, the statement that stores the message decides. The members in memo
 find whom the text mentions, and to tell everybody.
 """
 
+from fastchat.broker.messages import EventKind
 from fastchat.errors import ResourceNotFound
 from fastchat.handlers.delivery import Delivery
 from fastchat.handlers.mentions import encode_mentions, find_mentions
@@ -138,7 +139,7 @@ class GroupMessages(Sending[GroupCommand, Group]):
             skip,
             rev=stored.rev,
             group_rev=stored.group_rev,
-            is_message=True,
+            kind=EventKind.MESSAGE,
         )
         if delivered:
             self._answers.send_to_delivery.observe(self._clock() - send.started)
@@ -149,6 +150,7 @@ class GroupMessages(Sending[GroupCommand, Group]):
                 encode_mentioned_in_group(message, message_id, room.conversation_id, session.user),
                 rev=stored.rev,
                 group_rev=stored.group_rev,
+                kind=EventKind.MENTION,
                 only=None if None in send.mentions else mentioned,
                 without=session.user_id,
             )

@@ -2,6 +2,7 @@
 
 import logging
 
+from fastchat.broker.messages import EventKind
 from fastchat.errors import ResourceNotFound, ValidationError
 from fastchat.handlers.delivery import Delivery
 from fastchat.handlers.sending import Neighbours, Send, Sending
@@ -129,7 +130,7 @@ class Messages(Sending[SendPrivateMessage, Room]):
             encode_new_private_message(message, message_id, room.conversation_id),
             skip,
             rev=stored.rev,
-            is_message=True,
+            kind=EventKind.MESSAGE,
         )
         if delivered:
             self._answers.send_to_delivery.observe(self._clock() - send.started)

@@ -13,15 +13,16 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable
 from typing import NamedTuple, Protocol
 
+from fastchat.broker.messages import EventKind
 from fastchat.errors import ServiceUnavailable
 from fastchat.store.missed import PAGE, Gap, MissedMessage
 
 MOST_ROOMS = 100_000
 GRACE = 0.01  # seconds until the database is asked what is missing
 LONG_GRACE = 0.25  # the same, where what is missing must be on its way
-PATIENCE = 1.0  # seconds that an event waits for its predecessor
+PATIENCE = 1.0  # seconds that an event waits for a predecessor that is on its way
 AGE = 10.0  # seconds; what is older was told, unless it is known that something was lost
-MARGIN = 0.5  # seconds; what happened shortly before somebody came is told rather than missed
+MARGIN = 2.0  # seconds; what was being stored when somebody came is told rather than missed
 PAUSE = 0.2  # seconds until a database that did not answer is asked again
 
 log = logging.getLogger(__name__)
@@ -46,7 +47,7 @@ class _Held(NamedTuple):
 
     deliver: Deliver
     user_ids: Iterable[str]
-    is_message: bool
+    kind: EventKind
 
 
 class _Room:
@@ -94,8 +95,9 @@ class RoomOrder:
             present_for: For how many seconds the first of some users has been here.
             grace: Seconds until the database is asked what is missing.
             long_grace: The same where somebody concerned has been here since the last event of the
-                room was told: he is told all, so what is missing is on its way or lost.
-            patience: Seconds until something that does not come is read.
+                room was told: he is told all, so what is missing is on its way or lost. Where
+                nobody has, seconds until what was stored shortly before they came is read.
+            patience: Seconds until something else that does not come is read.
             most_rooms: How many are remembered.
         """
         self._missed = missed
@@ -146,8 +148,7 @@ class RoomOrder:
         rev: int,
         user_ids: Iterable[str],
         deliver: Deliver,
-        *,
-        is_message: bool,
+        kind: EventKind,
     ) -> object:
         """Deliver an event now, or when all before it in its room have been.
 
@@ -156,18 +157,19 @@ class RoomOrder:
             rev: Its place; 0: it has none.
             user_ids: Whom it concerns.
             deliver: Tells of it.
-            is_message: What was told already when it was read is not told again.
+            kind: A message that was told already when it was read is not told again.
 
         Returns:
             What ``deliver`` returned, if it was called by now.
         """
         if not rev:
             return deliver()
-        room = self.advance(room_id, rev)
-        if room is not None:
-            result = deliver()
-            self.follow(room)
-            return result
+        if kind is not EventKind.MENTION:
+            room = self.advance(room_id, rev)
+            if room is not None:
+                result = deliver()
+                self.follow(room)
+                return result
         room = self._rooms.get(room_id)
         if room is None:
             room = self._remember(room_id)
@@ -175,15 +177,15 @@ class RoomOrder:
             self._rooms.move_to_end(room_id)
         if room.last is not None and rev <= room.last:
             # It belongs to one of these, or is late: better than never.
-            return None if is_message else deliver()
-        self._hold(room_id, room, rev, _Held(deliver, user_ids, is_message))
+            return None if kind is EventKind.MESSAGE else deliver()
+        self._hold(room_id, room, rev, _Held(deliver, user_ids, kind))
         return None
 
     def _hold(self, room_id: int, room: "_Room", rev: int, event: _Held) -> None:
         if not room.held:
             self._look_back(room, event.user_ids)
         held = room.held.setdefault(rev, [])
-        if event.is_message and any(other.is_message for other in held):
+        if event.kind is EventKind.MESSAGE and any(other.kind is event.kind for other in held):
             return
         held.append(event)
         self.held += 1
@@ -240,9 +242,12 @@ class RoomOrder:
 
     def _wait(self, room_id: int, room: _Room, user_ids: Iterable[str]) -> None:
         """Wait for what is missing before the first event that is held."""
-        was_here = self._loop.time() - self._present_for(user_ids) < room.told_at
-        grace = self._long_grace if was_here else self._grace
+        grace = self._long_grace if self._was_here(room, user_ids) else self._grace
         room.timer = self._loop.call_later(grace, self._resolve, room_id, room)
+
+    def _was_here(self, room: _Room, user_ids: Iterable[str]) -> bool:
+        """Whether one of some users has been here since the last event was told."""
+        return self._loop.time() - self._present_for(user_ids) < room.told_at
 
     def _look_back(self, room: _Room, user_ids: Iterable[str]) -> None:
         """Take note since when some users have been here."""
@@ -289,28 +294,32 @@ class RoomOrder:
         """Tell of what is missing before the first event that is held, and of that event."""
         is_wanted = room.wanted > (room.last or 0)
         after = -1 if room.last is None else room.last
-        before = min(room.held) if room.held else room.wanted + 1
-        if before <= room.wanted and not any(one.is_message for one in room.held[before]):
-            before += 1  # a mention has the place of its message, which is to be read then
+        steps = [rev for rev, held in room.held.items() if _is_step(held)]
+        before = min(steps, default=max((room.wanted, *room.held)) + 1)
+        patience = self._patience
         if room.held:
             # Events of one frame have their users in common.
             waiting = {
                 id(one.user_ids): one.user_ids for held in room.held.values() for one in held
             }
-            self._look_back(room, set(itertools.chain.from_iterable(waiting.values())))
+            user_ids = set(itertools.chain.from_iterable(waiting.values()))
+            self._look_back(room, user_ids)
+            if not self._was_here(room, user_ids):
+                # What was before them was sent to nobody here.
+                patience = self._long_grace
         gap = await self._missed.first(room_id, after, before, self._loop.time() - room.since)
         if gap.first_rev is not None:
             # What is older than that concerns nobody who is here.
             self._skip(room, gap.first_rev - 1)
-            if not is_wanted and await self._has_come(room, before):
+            if not is_wanted and await self._has_come(room, before, patience):
                 return
             await self._read(room_id, room, gap, before)
         self._skip(room, before - 1)
         self._release(room)
 
-    async def _has_come(self, room: _Room, before: int) -> bool:
+    async def _has_come(self, room: _Room, before: int, patience: float) -> bool:
         """Wait for a while until all that is missing has come."""
-        give_up = self._loop.time() + self._patience
+        give_up = self._loop.time() + patience
         while not self._is_complete(room, before):
             room.changed = asyncio.Event()
             try:
@@ -348,7 +357,7 @@ class RoomOrder:
         for message in messages:
             held = room.held.pop(message.stored_rev, None)
             if held is not None:
-                others = [one for one in held if not one.is_message]
+                others = [one for one in held if one.kind is not EventKind.MESSAGE]
                 self.held -= len(held) - len(others)
                 if others:
                     room.held[message.stored_rev] = others
@@ -365,12 +374,20 @@ class RoomOrder:
         held, late = room.held, room.last
         for rev in sorted(rev for rev in held if rev <= late):
             self._deliver(held.pop(rev), is_told=True)
-        while (found := held.pop(room.last + 1, None)) is not None:
+        while (found := held.get(room.last + 1)) is not None and _is_step(found):
             room.last += 1
-            self._deliver(found, is_told=False)
+            self._deliver(held.pop(room.last), is_told=False)
 
     def _deliver(self, held: list[_Held], *, is_told: bool) -> None:
         self.held -= len(held)
-        for one in held:
-            if not (is_told and one.is_message):
+        for one in sorted(held, key=_is_mention) if len(held) > 1 else held:
+            if not (is_told and one.kind is EventKind.MESSAGE):
                 one.deliver()
+
+
+def _is_mention(event: _Held) -> bool:
+    return event.kind is EventKind.MENTION
+
+
+def _is_step(held: list[_Held]) -> bool:
+    return not all(map(_is_mention, held))

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterable
 from functools import partial
 
 from fastchat.broker import messages
-from fastchat.broker.messages import Event, Forget, Live, Taken, Wake
+from fastchat.broker.messages import Event, EventKind, Forget, Live, Taken, Wake
 from fastchat.handlers.asked import Asked
 from fastchat.handlers.drain import Change
 from fastchat.handlers.offline import OfflineEvents
@@ -62,25 +62,25 @@ class Relay:
         *,
         rev: int,
         group_rev: int,
-        is_message: bool,
+        kind: EventKind,
     ) -> None:
         """Tell other workers of an event in a room; see ``messages.Event``."""
         bus = self._bus
         for peer, there in self._directory.split(user_ids).items():
-            last = bus.last(peer) if is_message else None
+            last = bus.last(peer) if kind is EventKind.MESSAGE else None
             if (
                 type(last) is Event
                 and last.room_id == room_id
                 and last.rev + len(last.payloads) == rev
                 and last.group_rev == group_rev
-                and last.is_message
+                and last.kind is kind
                 and last.user_ids == there
                 and len(last.payloads) < LONGEST_RUN
                 and len(payload) <= LARGEST_IN_RUN
             ):
                 last.payloads.append(payload)
             else:
-                bus.post(peer, Event(room_id, rev, group_rev, is_message, [payload], there))
+                bus.post(peer, Event(room_id, rev, group_rev, kind, [payload], there))
 
     def tell_live(
         self,
@@ -134,18 +134,19 @@ class Relay:
     def on_event(self, peer: str, event: Event) -> None:
         """Something happened in a room."""
         self._note(event.room_id, event.group_rev)
-        if event.is_message and not self._is_known_by(peer):
+        kind = event.kind
+        if kind is EventKind.MESSAGE and not self._is_known_by(peer):
             # Who has just come here may be missing among its receivers.
             self._order.catch_up(event.room_id, event.rev + len(event.payloads) - 1, AGE)
             return
         publish, user_ids, payloads = self._hub.publish, event.user_ids, event.payloads
-        room = self._order.advance(event.room_id, event.rev, len(payloads))
+        room = None
+        if kind is not EventKind.MENTION:
+            room = self._order.advance(event.room_id, event.rev, len(payloads))
         if room is None:
             for rev, payload in enumerate(payloads, event.rev):
                 deliver = partial(publish, user_ids, payload)
-                self._order.offer(
-                    event.room_id, rev, user_ids, deliver, is_message=event.is_message
-                )
+                self._order.offer(event.room_id, rev, user_ids, deliver, kind)
             return
         for payload in payloads:
             publish(user_ids, payload)
@@ -160,7 +161,7 @@ class Relay:
             missed = self.offline.take(change.user_ids, Change(change.room_id, change.payload))
             self._bus.post(peer, Taken(change.ticket, missed))
 
-        self._order.offer(change.room_id, change.rev, change.user_ids, deliver, is_message=False)
+        self._order.offer(change.room_id, change.rev, change.user_ids, deliver, EventKind.CHANGE)
 
     def on_taken(self, peer: str, taken: Taken) -> None:
         """A worker has told its users of an event."""

@@ -4,19 +4,26 @@ Each ``rev`` of a room is one change of it. The newest messages of a room are fo
 from its last one, ``seq`` by ``seq``, as long as they are recent; the walk costs what it finds.
 """
 
-from typing import TYPE_CHECKING, NamedTuple
+import asyncio
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from fastchat.store.lookups import DEADLINE, BatchedLookup
 from fastchat.store.messages import MessageRow, message_columns
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from asyncpg import Record
 
     from fastchat.store.backend import BackendTables
     from fastchat.store.pool import Pool
 
 PAGE = 200  # messages read at once
 USERS_PER_QUERY = 500
+SLACK = 0.25  # seconds that an answer may take before the question is asked again
+
+T = TypeVar("T")
 
 _RECENT = "clock_timestamp() - {age} * interval '1 second'"
 
@@ -99,7 +106,10 @@ class MissedChange(NamedTuple):
 
 
 class Missed:
-    """Reads what happened in rooms."""
+    """Reads what happened in rooms.
+
+    An ``age`` counts from the call, however late the database gets to the question.
+    """
 
     def __init__(
         self, pool: "Pool", tables: "BackendTables", *, deadline: float = DEADLINE
@@ -126,7 +136,7 @@ class Missed:
         Raises:
             ServiceUnavailable: the database did not answer.
         """
-        return await self.gaps.get((room_id, after, before, age))
+        return await self._look_back(age, lambda age: self.gaps.get((room_id, after, before, age)))
 
     async def messages(self, room_id: int, from_seq: int, before: int) -> list[MissedMessage]:
         """Return messages stored before a ``rev``, from a ``seq`` on; at most ``PAGE``.
@@ -134,9 +144,7 @@ class Missed:
         Raises:
             ServiceUnavailable: the database did not answer.
         """
-        rows = await self._pool.fetch(
-            self._stored, room_id, from_seq, before, PAGE, timeout=self._deadline, name="missed"
-        )
+        rows = await self._fetch(self._stored, room_id, from_seq, before, PAGE)
         return [MissedMessage(MessageRow._make(row[:-2]), *row[-2:]) for row in rows]
 
     async def moved(self, user_ids: "Sequence[str]", age: float) -> dict[int, int]:
@@ -148,7 +156,7 @@ class Missed:
         found: dict[int, int] = {}
         for start in range(0, len(user_ids), USERS_PER_QUERY):
             part = user_ids[start : start + USERS_PER_QUERY]
-            rows = await self._pool.fetch(MOVED, part, age, timeout=self._deadline, name="missed")
+            rows = await self._look_back(age, partial(self._fetch, MOVED, part))
             found.update((room_id, rev) for room_id, rev in rows)
         return found
 
@@ -158,7 +166,7 @@ class Missed:
         Raises:
             ServiceUnavailable: the database did not answer.
         """
-        rows = await self._pool.fetch(self._changed, age, timeout=self._deadline, name="missed")
+        rows = await self._look_back(age, partial(self._fetch, self._changed))
         return [
             MissedChange(row[MEMBER_FIELDS], MessageRow._make(row[:MEMBER_FIELDS]), bool(row[-1]))
             for row in rows
@@ -173,12 +181,29 @@ class Missed:
         found: list[str] = []
         for start in range(0, len(user_ids), USERS_PER_QUERY):
             part = user_ids[start : start + USERS_PER_QUERY]
-            rows = await self._pool.fetch(WAITING, part, timeout=self._deadline, name="missed")
+            rows = await self._fetch(WAITING, part)
             found += [row[0] for row in rows]
         return found
 
     async def _fetch_gaps(self, keys: list[tuple[int, int, int, float]]) -> list[Gap]:
-        rows = await self._pool.fetch(
-            FIRST, *map(list, zip(*keys, strict=True)), timeout=self._deadline, name="missed"
-        )
+        rows = await self._fetch(FIRST, *map(list, zip(*keys, strict=True)))
         return [Gap._make(row) for row in rows]
+
+    async def _fetch(self, query: str, *arguments: Any) -> "list[Record]":
+        return await self._pool.fetch(query, *arguments, timeout=self._deadline, name="missed")
+
+    async def _look_back(self, age: float, ask: "Callable[[float], Awaitable[T]]") -> T:
+        """Ask for what is at most ``age`` seconds old now, as the database counts when it looks.
+
+        It looks at some moment between the question and the answer. What is older than was asked
+        for by as much as the slack may be found too.
+        """
+        clock = asyncio.get_running_loop().time
+        began, slack = clock(), SLACK
+        while True:
+            asked = clock()
+            answer = await ask(age + asked - began + slack)
+            took = clock() - asked
+            if took <= slack:
+                return answer
+            slack = took + SLACK

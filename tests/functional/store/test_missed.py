@@ -1,5 +1,7 @@
 """What other workers stored, as the database tells it."""
 
+import asyncio
+
 import asyncpg
 import pytest
 
@@ -23,6 +25,12 @@ UPDATE chat_messages SET changed_rev = $3,
     updated_at = clock_timestamp() - $4::float8 * interval '1 second',
     edited_at = CASE WHEN $5 THEN clock_timestamp() - $4::float8 * interval '1 second' END
 WHERE room_id = $1 AND seq = $2
+"""
+# The last message of the room has just been stored, and changed.
+NOW = """
+WITH room AS (UPDATE chat_rooms SET last_at = clock_timestamp())
+UPDATE chat_messages SET changed_rev = 21, created_at = clock_timestamp(),
+    updated_at = clock_timestamp() WHERE seq = 20
 """
 
 
@@ -62,6 +70,25 @@ async def test_the_first_message_of_a_range_that_is_recent_is_found(world):
     ):
         assert await world.missed.first(1, after, before, age) == Gap(found, found)
     assert await world.missed.first(2, -1, 5, 100.0) == Gap(None, None)
+
+
+async def late(world, ask):
+    """The answer to a question that PostgreSQL gets to after 1.2 seconds."""
+    await world.connection.execute(NOW)
+    async with world.connection.transaction():
+        await world.connection.execute("LOCK TABLE chat_messages, chat_rooms")
+        asked = asyncio.create_task(ask)
+        await asyncio.sleep(1.2)
+        assert not asked.done()
+    return await asked
+
+
+async def test_an_age_counts_from_the_question_however_late_the_database_gets_to_it(world):
+    await world.make_room(1, 20, age=100.0)
+    assert await late(world, world.missed.first(1, -1, 21, 0.5)) == Gap(20, 20)
+    assert await late(world, world.missed.moved(["1"], 0.5)) == {1: 20}
+    (change,) = await late(world, world.missed.changed(0.5))
+    assert change.row.seq == 20
 
 
 async def test_a_change_in_the_range_is_found_too(world):

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fastchat.broker.exchange import MOST_PER_FRAME, Exchange
-from fastchat.broker.messages import Beat, Event, Frame, Left, Wake, decode, encode
+from fastchat.broker.messages import Beat, Event, EventKind, Frame, Left, Wake, decode, encode
 
 TIMES = {"beat": 0.02, "silence": 0.06, "end": 0.2, "patience": 0.01}
 
@@ -137,7 +137,7 @@ async def test_all_hear_what_is_said_to_all_and_each_meets_each_once():
 
 async def test_large_frames_are_cut():
     async with exchanges("a", "b") as (wire, opened):
-        event = Event(1, 1, 0, True, [b"x" * (MOST_PER_FRAME // 3)], ["1"])
+        event = Event(1, 1, 0, EventKind.MESSAGE, [b"x" * (MOST_PER_FRAME // 3)], ["1"])
         for _ in range(7):
             opened["a"][0].post("b", event)
         await until(lambda: len(opened["b"][1].messages) == 7)

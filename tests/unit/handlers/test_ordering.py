@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from fastchat.broker.messages import EventKind
 from fastchat.errors import ServiceUnavailable
 from fastchat.handlers.ordering import MARGIN, RoomOrder
 from fastchat.store.missed import PAGE, Gap, MissedMessage
@@ -59,14 +60,14 @@ class World:
         await asyncio.sleep(0)
         self.told += [("read", message.stored_rev) for message in messages]
 
-    def come(self, *revs, name="came", is_message=True):
+    def come(self, *revs, name="came", kind=EventKind.MESSAGE):
         for rev in revs:
             self.order.offer(
                 ROOM,
                 rev,
                 ["1"],
                 lambda rev=rev: self.told.append((name, rev)),
-                is_message=is_message,
+                kind,
             )
 
     async def until(self, count):
@@ -206,10 +207,10 @@ async def test_who_came_after_the_last_event_has_the_database_asked_soon():
 async def test_a_change_that_is_late_is_told_and_one_that_belongs_to_a_message_too(world):
     world.missed.store(1, 3)
     world.come(1)
-    world.come(1, name="mention", is_message=False)
+    world.come(1, name="mention", kind=EventKind.MENTION)
     world.come(3)
     await world.until(3)
-    world.come(2, name="edit", is_message=False)
+    world.come(2, name="edit", kind=EventKind.CHANGE)
     assert world.told == [("came", 1), ("mention", 1), ("came", 3), ("edit", 2)]
 
 
@@ -267,7 +268,7 @@ async def test_a_mention_does_not_stand_for_its_message_that_has_to_be_read(worl
     world.come(1, 2, 3)
     world.missed.store(4)
     world.order.catch_up(ROOM, 4, 10.0)
-    world.come(4, name="mention", is_message=False)
+    world.come(4, name="mention", kind=EventKind.MENTION)
     await world.until(5)
     assert world.told[3:] == [("read", 4), ("mention", 4)]
     assert world.order.held == 0
@@ -277,7 +278,7 @@ async def test_a_mention_of_a_row_that_has_to_be_read_is_told_behind_it(world):
     world.come(1, 2, 3)
     world.missed.store(4, 5, 6)
     world.order.catch_up(ROOM, 6, 10.0)
-    world.come(6, name="mention", is_message=False)
+    world.come(6, name="mention", kind=EventKind.MENTION)
     await world.until(7)
     assert world.told[3:] == [("read", 4), ("read", 5), ("read", 6), ("mention", 6)]
     assert world.order.held == 0
@@ -291,7 +292,7 @@ async def test_a_mention_that_comes_while_its_message_is_read_is_told(world):
     async def messages(room_id, from_seq, before):
         found = await read(room_id, from_seq, before)
         world.come(4)
-        world.come(4, name="mention", is_message=False)
+        world.come(4, name="mention", kind=EventKind.MENTION)
         return found
 
     world.missed.messages = messages
@@ -300,6 +301,41 @@ async def test_a_mention_that_comes_while_its_message_is_read_is_told(world):
     assert sorted(world.told[3:]) == [("came", 6), ("mention", 4), ("read", 4), ("read", 5)]
     assert world.told[-1] == ("came", 6)
     assert world.order.held == 0
+
+
+async def test_a_mention_whose_message_was_lost_waits_until_that_is_read(world):
+    world.come(1, 2)
+    world.missed.store(3)
+    world.come(3, name="mention", kind=EventKind.MENTION)
+    assert world.order.held == 1
+    await world.until(4)
+    world.come(4)
+    assert world.told[2:] == [("read", 3), ("mention", 3), ("came", 4)]
+
+
+async def test_a_mention_that_overtakes_its_message_is_told_behind_it():
+    world = World(patience=60.0)
+    world.missed.store(1, 2, 3)
+    world.come(1)
+    world.come(3, name="mention", kind=EventKind.MENTION)
+    world.come(3)
+    world.come(2)
+    assert world.told[1:] == [("came", 2), ("came", 3), ("mention", 3)]
+    world.come(5, name="mention", kind=EventKind.MENTION)
+    world.come(4, 5)
+    assert world.told[4:] == [("came", 4), ("came", 5), ("mention", 5)]
+    await world.order.stop()
+
+
+async def test_what_was_stored_before_anybody_came_is_read_soon():
+    world = World(patience=60.0)
+    world.present = 0.0
+    world.missed.store(1, 2, 3, age=100.0)
+    world.missed.store(4, age=1.0)
+    world.come(5)
+    await world.until(2)
+    assert world.told == [("read", 4), ("came", 5)]
+    await world.order.stop()
 
 
 async def test_a_bug_in_telling_is_logged_and_tried_again(world, caplog):
@@ -323,7 +359,7 @@ async def test_rooms_are_forgotten_but_those_in_which_something_is_held(world):
     world.order._most_rooms = 10
     world.missed.store(1, 2)
     for room_id in range(100, 200):
-        world.order.offer(room_id, 1, ["1"], lambda: None, is_message=True)
+        world.order.offer(room_id, 1, ["1"], lambda: None, EventKind.MESSAGE)
     assert len(world.order) == 10
 
 
@@ -339,14 +375,21 @@ async def test_whatever_is_lost_late_or_doubled_each_is_told_once_and_in_order(s
             (rev + chance.choice((0, 0, 0, 1, 4)), rev)
             for _ in range(chance.choice((0, 1, 1, 1, 2)))
         ]
+    mentioned = []
     for _, rev in sorted(arrivals, key=lambda arrival: arrival[0]):
+        if chance.random() < 0.1:
+            mentioned.append(rev)
+            world.come(rev, name="mention", kind=EventKind.MENTION)
         world.come(rev)
         if chance.random() < 0.2:
             await asyncio.sleep(chance.choice((0, 0, 0.003)))
         if chance.random() < 0.05:
             world.order.catch_up(ROOM, rev, 60.0)
         last = max(last, rev)
-    await world.until(last)
+    await world.until(last + len(mentioned))
     await asyncio.sleep(0.02)
-    assert world.revs == list(range(1, last + 1))
+    assert [rev for name, rev in world.told if name != "mention"] == list(range(1, last + 1))
+    assert sorted(rev for name, rev in world.told if name == "mention") == sorted(mentioned)
+    for rev in mentioned:
+        assert next(name for name, told in world.told if told == rev) != "mention"
     await world.order.stop()

@@ -2,7 +2,7 @@
 
 import pytest
 
-from fastchat.broker.messages import Event
+from fastchat.broker.messages import Event, EventKind
 from fastchat.handlers.ordering import RoomOrder
 from fastchat.handlers.relay import LARGEST_IN_RUN, LONGEST_RUN, Relay
 from fastchat.hub.directory import Directory
@@ -56,12 +56,12 @@ async def relay():
     await order.stop()
 
 
-def tell(relay, rev, payload, *, users=("1",), room_id=7, is_message=True, group_rev=0):
-    relay.tell(users, room_id, payload, rev=rev, group_rev=group_rev, is_message=is_message)
+def tell(relay, rev, payload, *, users=("1",), room_id=7, kind=EventKind.MESSAGE, group_rev=0):
+    relay.tell(users, room_id, payload, rev=rev, group_rev=group_rev, kind=kind)
 
 
-def event(rev, *payloads, is_message=True):
-    return Event(7, rev, 0, is_message, list(payloads), ["1"])
+def event(rev, *payloads, kind=EventKind.MESSAGE):
+    return Event(7, rev, 0, kind, list(payloads), ["1"])
 
 
 async def test_events_of_a_room_in_a_row_are_one_message(relay):
@@ -78,7 +78,7 @@ async def test_events_of_a_room_in_a_row_are_one_message(relay):
         {"rev": 5, "room_id": 8},
         {"rev": 5, "users": ("1", "2")},
         {"rev": 5, "group_rev": 1},
-        {"rev": 5, "is_message": False},
+        {"rev": 5, "kind": EventKind.CHANGE},
     ],
 )
 async def test_other_events_are_messages_of_their_own(relay, other):
@@ -96,8 +96,8 @@ async def test_what_is_on_its_way_is_not_added_to(relay):
 
 
 async def test_changes_are_not_added_to(relay):
-    tell(relay, 4, b"first", is_message=False)
-    tell(relay, 5, b"second", is_message=False)
+    tell(relay, 4, b"first", kind=EventKind.CHANGE)
+    tell(relay, 5, b"second", kind=EventKind.CHANGE)
     assert len(relay._bus.flush()) == 2
 
 
