@@ -28,7 +28,7 @@ help:
 	@echo "make instructions  count what a message costs, without a clock; ARGS=--update"
 	@echo "make bench-deep  pages of the history in a table of ten million rows"
 	@echo "make loadtest  a short load with reports in reports/, and every documented limit; ARGS=--help"
-	@echo "make figures   measure what docs/performance.md plots, and plot it; half an hour, on a quiet machine"
+	@echo "make figures   measure what docs/performance.md plots, and plot it; an hour, on a quiet machine"
 	@echo "make plots     draw the plots of docs/performance.md again, from docs/figures"
 	@echo "make faults    hundreds of faults under a million messages, each kind checked; half an hour"
 	@echo "make autobahn  run the WebSocket conformance suite; needs a Python 2.7"
@@ -74,11 +74,13 @@ bench-deep: build
 loadtest: build $(LOCUST)
 	$(BIN)/python -m loadtests.run $(ARGS)
 
+figures: ROWS ?= 10000,10000000
+figures: CONNECTIONS ?= 0,1000,5000,19000
 figures: build
 	$(BIN)/python -m loadtests.offered_load --csv $(FIGURES)/offered_load.csv
 	$(BIN)/python -m loadtests.idle_memory --connections 0,1000,2000,5000,10000 --csv $(FIGURES)/memory.csv
-	$(BIN)/python -m loadtests.scaling --connections 0,1000,2000,5000,10000 --csv $(FIGURES)/connections.csv
-	$(BIN)/python -m loadtests.scaling --rows $(or $(ROWS),10000,100000,1000000) --csv $(FIGURES)/rows.csv
+	$(BIN)/python -m loadtests.scaling --connections $(CONNECTIONS) --csv $(FIGURES)/connections.csv
+	$(BIN)/python -m loadtests.scaling --rows $(ROWS) --csv $(FIGURES)/rows.csv
 	$(MAKE) plots
 
 plots: $(DOCS)/installed.stamp

@@ -10,6 +10,7 @@ are left out, since their times are not the server's alone.
 
 import argparse
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -113,7 +114,7 @@ def build(commit: str) -> Path:
         archive.seek(0)
         subprocess.run(["tar", "--extract"], cwd=tree, stdin=archive, check=True)
     print(f"Building {commit[:12]}", flush=True)
-    _run(tree, "setup.py", "--quiet", "build_ext", "--inplace")
+    run_python(tree, "setup.py", "--quiet", "build_ext", "--inplace")
     stamp.touch()
     return tree
 
@@ -124,7 +125,7 @@ def check_loaded(tree: Path) -> None:
     Raises:
         SystemExit: it does not.
     """
-    for place in map(Path, _run(tree, "-c", WHERE).split()):
+    for place in map(Path, run_python(tree, "-c", WHERE).split()):
         if not place.is_relative_to(tree):
             raise SystemExit(f"{place} is loaded: expected a file of {tree}")
 
@@ -143,13 +144,25 @@ def measure(tree: Path, tests: Collection[str], options: Collection[str]) -> Min
         arguments += ["--benchmark-columns=min"]
         arguments += [f"--benchmark-max-time={LONGEST}", "--benchmark-disable-gc", *options]
         failed = 0 if tree == ROOT else TESTS_FAILED
-        _run(tree, "-m", "pytest", *sorted(tests), *arguments, passes={0, failed})
+        run_python(tree, "-m", "pytest", *sorted(tests), *arguments, passes={0, failed})
         return read_minima(report.read_text("utf-8"))
 
 
-def _run(tree: Path, *arguments: str, passes: Collection[int] = (0,)) -> str:
+def run_python(tree: Path, *arguments: str, passes: Collection[int] = (0,)) -> str:
+    """Run Python in a tree; return what it prints.
+
+    Raises:
+        SystemExit: it ended with another code than those that pass.
+    """
+    # Where the keys of a dict lie, and so what it costs to find one, is the same each time.
+    environment = os.environ | {"PYTHONHASHSEED": "0"}
     done = subprocess.run(
-        [sys.executable, *arguments], cwd=tree, timeout=TIMEOUT, capture_output=True, text=True
+        [sys.executable, *arguments],
+        cwd=tree,
+        env=environment,
+        timeout=TIMEOUT,
+        capture_output=True,
+        text=True,
     )
     if done.returncode not in passes:
         shown = " ".join(arguments[:4])

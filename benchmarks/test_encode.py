@@ -19,6 +19,7 @@ NOW = 1705314600.123
 CLIENT_ID = "5b0c2c0e-7f0c-4b8e-9c3f-0a9d5d0f6a11"
 CONTENT = "x" * 200
 IDS = ("7-3", "conv_1001_1002")
+ROUNDS = 100  # of times, so that these are more seconds than are kept
 
 
 def encode():
@@ -122,6 +123,16 @@ def test_encode_page_of_50(benchmark):
 
 
 @pytest.mark.parametrize("step", [0.0001, 1.0], ids=["same_second", "next_second"])
-def test_encode_time(benchmark, step):
-    times = itertools.count(NOW, step)
-    assert benchmark(lambda: iso_time(next(times))).endswith("Z")
+def test_encode_a_hundred_times(benchmark, step):
+    """All of one second, or each of a second that is not kept any more."""
+    moments = [NOW + step * number for number in range(100 * ROUNDS)]
+    # What is kept is full before the first round, and not of those seconds that are soon asked for.
+    texts = [iso_time(moment) for moment in moments]
+    starts = itertools.cycle(range(0, len(moments), 100))
+
+    def encode_next():
+        start = next(starts)
+        return start, [iso_time(moment) for moment in moments[start : start + 100]]
+
+    start, found = benchmark(encode_next)
+    assert found == texts[start : start + 100]

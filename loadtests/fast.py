@@ -8,6 +8,7 @@ Locust gets its figures four times a second. One core drives more than 10 000 co
 """
 
 import asyncio
+import itertools
 import resource
 import threading
 from collections import deque
@@ -18,27 +19,34 @@ from gevent import get_hub
 from locust import User, constant, task
 from locust.exception import StopUser
 
+import loadtests.ending  # noqa: F401  # it listens
 from fastchat.bench.crowd import Crowd
 from loadtests.arguments import first_user, token
 
 REPORT_EVERY = 0.25  # seconds
 DESCRIPTORS = 200  # besides the connections
 
+numbers = itertools.count()  # of the crowds of this process
+
 
 class CrowdUser(User):
-    """Everybody at once."""
+    """Everybody at once; as many of these as there are workers."""
 
-    fixed_count = 1
     wait_time = constant(0)
 
     def on_start(self) -> None:
         options = self.environment.parsed_options
-        first = first_user(self.environment)
-        users = [str(first + number) for number in range(options.connections)]
-        _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        resource.setrlimit(
-            resource.RLIMIT_NOFILE, (min(hard, options.connections + DESCRIPTORS), hard)
-        )
+        number = next(numbers)
+        if (number + 1) * options.connections > options.users_per_worker:
+            raise SystemExit(
+                f"--users-per-worker {options.users_per_worker}: expected"
+                f" {(number + 1) * options.connections} or more for {number + 1} crowds"
+            )
+        first = first_user(self.environment) + number * options.connections
+        users = [str(first + index) for index in range(options.connections)]
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        wanted = (number + 1) * options.connections + DESCRIPTORS
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, wanted)), hard))
         self.crowd = Crowd(
             self.host or "", token, users, spread=bool(options.spread), first_address=first
         )

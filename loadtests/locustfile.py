@@ -17,7 +17,9 @@ import gevent
 from locust import User, between, events, task
 from locust.env import Environment
 from locust.exception import StopUser
+from locust.runners import MasterRunner
 
+import loadtests.ending  # noqa: F401  # it listens
 from fastchat.bench.addresses import address_of
 from loadtests.arguments import first_user, token
 from loadtests.bridge import Bridge
@@ -98,12 +100,15 @@ class ChatUser(User):
 @events.test_start.add_listener
 def open_bridge(environment: Environment, **_: Any) -> None:
     """Start the event loop of the clients, before anybody asks for it."""
-    bridges.append(Bridge())
+    if not isinstance(environment.runner, MasterRunner):  # who has none
+        bridges.append(Bridge())
 
 
 @events.test_stop.add_listener
 def judge(environment: Environment, **_: Any) -> None:
     """Count what never came among the failures."""
+    if isinstance(environment.runner, MasterRunner):
+        return  # the workers do
     while bridges:
         bridges.pop().stop()
     figures = room.tally.report() | {"never delivered": len(room.sent)}

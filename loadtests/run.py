@@ -34,7 +34,10 @@ def main() -> int:
             ("locustfile", ["-u", str(args.users), "-r", str(args.users)]),
             (
                 "fast",
-                ["-u", "1", "--connections", str(args.connections), "--rate", str(args.rate)],
+                [
+                    *("-u", "1", "--rate", str(args.rate), "--connections", str(args.connections)),
+                    *("--users-per-worker", str(args.connections)),
+                ],
             ),
         ):
             with private_server(dsn, UNLIMITED) as server:

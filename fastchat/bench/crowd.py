@@ -165,14 +165,19 @@ class Crowd:
                 await peer.ended()
 
     async def write_closed(self, seconds: float, in_flight: int, pairs: int | None = None) -> None:
-        """Keep so many messages of each pair in flight for a time; the rest then comes in."""
+        """Keep so many messages of each pair in flight for a time; the rest then comes in.
+
+        A pair that is refused a message sends no other instead; when all are, it ends at once.
+        """
         self._in_flight = in_flight
         now = monotonic()
         for first, second in self._pairs()[:pairs]:
             # Both write, in turn: half of the messages each.
             for number in range(in_flight):
                 self._send(second if number % 2 else first, now)
-        await asyncio.sleep(seconds)
+        end = now + seconds
+        while self._unacknowledged and monotonic() < end:  # noqa: ASYNC110
+            await asyncio.sleep(min(STEP, max(0.0, end - monotonic())))
         self._in_flight = 0
         await self.settle()
 

@@ -15,8 +15,9 @@ IN_FLIGHT = 8
 WARM_UP_CONNECTIONS = 200
 IDLE_CONNECTIONS = 2000
 LATENCY_SHARE = 0.5  # of the most that was found
-# Seconds of each step.
-WARM_UP, SETTLE, CAPACITY, LATENCY = 3.0, 2.0, 15.0, 15.0
+# Seconds of each step; how long the log-ins take is not known before.
+WARM_UP, SETTLE, CAPACITY, LATENCY, LOGINS = 3.0, 2.0, 15.0, 15.0, 4.0
+TICK = 0.25  # seconds between looks at the clock while a step goes on
 USERS = WARM_UP_CONNECTIONS + IDLE_CONNECTIONS
 
 Progress = Callable[[str, float], None]  # what is done now, and how much of all is done
@@ -52,33 +53,36 @@ async def measure_private(
     idle = max(20, int(IDLE_CONNECTIONS * min(1.0, scale)))
     warm = max(10, int(WARM_UP_CONNECTIONS * min(1.0, scale)))
 
-    progress("log-ins", 0.0)
     users = [str(number + 1) for number in range(warm + idle)]
-    # What is made once is made by those who come first.
-    async with crowd(server, users[:warm]):
-        pass
-    await until_empty(server)
-    result.base = resident(worker)
-    began = monotonic()
-    async with crowd(server, users[warm:], warm) as many:
-        result.logins = len(many.peers) / (monotonic() - began)
-        progress("memory of idle connections", 0.2)
-        await asyncio.sleep(SETTLE * scale)
-        result.per_connection = max(0.0, (resident(worker) - result.base) / len(many.peers))
+    async with contextlib.AsyncExitStack() as stack:
+        async with under_way(progress, "log-ins", 0.0, 0.1, LOGINS * scale):
+            # What is made once is made by those who come first.
+            async with crowd(server, users[:warm]):
+                pass
+            await until_empty(server)
+            result.base = resident(worker)
+            began = monotonic()
+            many = await stack.enter_async_context(crowd(server, users[warm:], warm))
+            result.logins = len(many.peers) / (monotonic() - began)
+        async with under_way(progress, "memory of idle connections", 0.1, 0.15, SETTLE * scale):
+            await asyncio.sleep(SETTLE * scale)
+            result.per_connection = max(0.0, (resident(worker) - result.base) / len(many.peers))
     await until_empty(server)
 
     async with crowd(server, users[: 2 * min(PAIRS, warm // 2)]) as writers:
-        progress("the most messages", 0.35)
-        await writers.write_closed(WARM_UP * scale, IN_FLIGHT)
-        writers.figures.clear()
-        await _find_capacity(server, writers, result, CAPACITY * scale)
-        progress("latency", 0.7)
-        result.rate = result.capacity * LATENCY_SHARE
-        await writers.write_open(WARM_UP * scale, result.rate)
-        await writers.settle()
-        writers.figures.clear()
-        await writers.write_open(LATENCY * scale, result.rate)
-        await writers.settle()
+        seconds = (WARM_UP + CAPACITY) * scale
+        async with under_way(progress, "the most messages", 0.15, 0.57, seconds):
+            await writers.write_closed(WARM_UP * scale, IN_FLIGHT)
+            writers.figures.clear()
+            await _find_capacity(server, writers, result, CAPACITY * scale)
+        seconds = (WARM_UP + LATENCY) * scale
+        async with under_way(progress, "latency", 0.57, 0.99, seconds):
+            result.rate = result.capacity * LATENCY_SHARE
+            await writers.write_open(WARM_UP * scale, result.rate)
+            await writers.settle()
+            writers.figures.clear()
+            await writers.write_open(LATENCY * scale, result.rate)
+            await writers.settle()
         take(result, writers.figures)
         result.lost = writers.open_messages + writers.tally.lost
     progress("done", 1.0)
@@ -90,6 +94,8 @@ async def measure_running(
 ) -> Result:
     """Measure a server that others use: one message of each pair in flight, within its limits.
 
+    It takes so many seconds, or until each pair has been refused a message.
+
     Raises:
         PeerError: a connection could not be had.
     """
@@ -100,10 +106,10 @@ async def measure_running(
         began = monotonic()
         await writers.open()
         result.logins = len(writers.peers) / (monotonic() - began)
-        progress("messages", 0.1)
-        began = monotonic()
-        await writers.write_closed(seconds, 1)
-        result.capacity = len(writers.figures.acks) / (monotonic() - began)
+        async with under_way(progress, "messages", 0.1, 0.99, seconds):
+            began = monotonic()
+            await writers.write_closed(seconds, 1)
+            result.capacity = len(writers.figures.acks) / (monotonic() - began)
         result.rate = result.capacity
         take(result, writers.figures)
         result.lost = writers.open_messages + writers.tally.lost
@@ -111,6 +117,27 @@ async def measure_running(
         await writers.close()
     progress("done", 1.0)
     return result
+
+
+@contextlib.asynccontextmanager
+async def under_way(
+    progress: Progress, step: str, share: float, following: float, seconds: float
+) -> AsyncIterator[None]:
+    """Show a step, and how far it is by the clock; it should take so many seconds."""
+
+    async def advance() -> None:
+        began = monotonic()
+        while True:
+            passed = min(1.0, (monotonic() - began) / seconds)
+            progress(step, share + passed * (following - share))
+            await asyncio.sleep(TICK)
+
+    advancing = asyncio.create_task(advance())
+    try:
+        yield
+    finally:
+        advancing.cancel()
+        await asyncio.gather(advancing, return_exceptions=True)
 
 
 @contextlib.asynccontextmanager

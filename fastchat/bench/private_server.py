@@ -9,9 +9,11 @@ import base64
 import contextlib
 import json
 import secrets
+import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import urllib.request
 from collections.abc import Iterator, Mapping
@@ -106,6 +108,19 @@ def read_page(url: str, path: str) -> dict[str, Any]:
 
 
 @contextmanager
+def _ended_by_sigterm() -> Iterator[None]:
+    """Let SIGTERM end the program as Ctrl-C does, so that no server is left behind."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread hears signals
+        return
+    previous = signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+@contextmanager
 def private_database(users: int, dsn: str | None = None) -> Iterator[tuple[str, int]]:
     """Make a database with users 1 to n; yield its address and the process id of its server.
 
@@ -117,7 +132,10 @@ def private_database(users: int, dsn: str | None = None) -> Iterator[tuple[str, 
         PrivateServerError: the PostgreSQL refuses.
     """
     if dsn is None:
-        with tempfile.TemporaryDirectory(prefix="fastchat-", ignore_cleanup_errors=True) as name:
+        with (
+            _ended_by_sigterm(),
+            tempfile.TemporaryDirectory(prefix="fastchat-", ignore_cleanup_errors=True) as name,
+        ):
             folder = Path(name)
             folder.chmod(0o755)  # PostgreSQL may run as another user
             with EmbeddedPostgres(folder) as postgres:
@@ -134,11 +152,12 @@ def private_database(users: int, dsn: str | None = None) -> Iterator[tuple[str, 
         ) from None
     parts = urlsplit(dsn)
     own = urlunsplit(parts._replace(path="/" + quote(name)))
-    try:
-        asyncio.run(_fill(own, users))
-        yield own, 0
-    finally:
-        asyncio.run(_execute(dsn, f"DROP DATABASE {name} WITH (FORCE)"))
+    with _ended_by_sigterm():
+        try:
+            asyncio.run(_fill(own, users))
+            yield own, 0
+        finally:
+            asyncio.run(_execute(dsn, f"DROP DATABASE {name} WITH (FORCE)"))
 
 
 @contextmanager

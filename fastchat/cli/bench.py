@@ -104,10 +104,14 @@ def check_url(url: str, allow_remote: bool) -> None:
 
 def bar(stream: TextIO) -> Progress:
     """Return what shows the progress: a bar on a terminal, else a line per step."""
+    shown = ""
 
     def show(step: str, share: float) -> None:
+        nonlocal shown
         if not stream.isatty():
-            print(f"{share:4.0%}  {step}", file=stream, flush=True)
+            if step != shown:
+                shown = step
+                print(f"{share:4.0%}  {step}", file=stream, flush=True)
             return
         full = round(BAR * share)
         end = "\n" if share >= 1 else ""
@@ -119,8 +123,10 @@ def bar(stream: TextIO) -> Progress:
 
 def table(result: Result, config: Config) -> list[str]:
     """Return the lines of the report."""
+    is_private = result.base > 0
+    what = "at most" if is_private else "one of each pair in flight"
     rows = [
-        ("messages per second, at most", f"{result.capacity:,.0f}"),
+        (f"messages per second, {what}", f"{result.capacity:,.0f}"),
         ("server, processor time per message", _micros(result.server_time)),
         ("database, processor time per message", _micros(result.database_time)),
         ("log-ins per second", f"{result.logins:,.0f}"),
@@ -129,7 +135,7 @@ def table(result: Result, config: Config) -> list[str]:
     for name, share in (("p50", 0.5), ("p95", 0.95), ("p99", 0.99), ("p99.9", 0.999)):
         acks, deliveries = quantile(result.acks, share), quantile(result.deliveries, share)
         rows.append((f"  {name}", f"{acks * 1000:8.2f} ms    {deliveries * 1000:8.2f} ms"))
-    if result.base:
+    if is_private:
         rows.append(("memory without connections", f"{result.base / 1024:.0f} MB"))
         rows.append(("memory per idle connection", f"{result.per_connection:.1f} KB"))
         rows += headroom(result, config)
@@ -137,6 +143,8 @@ def table(result: Result, config: Config) -> list[str]:
     rows += [(f"refused: {code}", str(count)) for code, count in sorted(result.refused.items())]
     width = max(len(name) for name, _ in rows)
     lines = [f"{name:<{width}}  {value}" for name, value in rows]
+    if not is_private:
+        return lines
     return [*lines, "", "Server, database and the load itself shared this machine."]
 
 

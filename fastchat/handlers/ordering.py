@@ -22,7 +22,7 @@ GRACE = 0.01  # seconds until the database is asked what is missing
 LONG_GRACE = 0.25  # the same, where what is missing must be on its way
 PATIENCE = 1.0  # seconds that an event waits for a predecessor that is on its way
 AGE = 10.0  # seconds; what is older was told, unless it is known that something was lost
-MARGIN = 2.0  # seconds; what was being stored when somebody came is told rather than missed
+MARGIN = 1.5  # seconds; what was being stored when somebody came is told rather than missed
 PAUSE = 0.2  # seconds until a database that did not answer is asked again
 
 log = logging.getLogger(__name__)

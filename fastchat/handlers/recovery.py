@@ -17,7 +17,7 @@ from fastchat.handlers.room_events import RoomEvents
 from fastchat.hub.sessions import Hub
 from fastchat.store.missed import Missed
 
-MARGIN = 2.0  # seconds; storing takes as long, and the moment of a loss is known only about
+MARGIN = 2.0  # seconds; storing takes 1.5, and the moment of a loss is known only about
 INTERVAL = 1.5  # seconds between the starts of two looks
 PAUSE = 0.3  # seconds until a database that did not answer is asked again
 LONGEST = 3600.0  # seconds; who was cut off for longer has to ask for himself

@@ -28,7 +28,7 @@ from fastchat.interfaces import User
 PATIENCE = 4.0  # seconds; a command is answered within five
 AGAIN = 1.0  # seconds until something is said again that was not answered
 LATE = 0.5  # seconds from which on something may have been missed meanwhile
-MARGIN = 2.0  # seconds; what was being stored when somebody came is told rather than missed
+MARGIN = 1.5  # seconds; what was being stored when somebody came is told rather than missed
 SETTLING = 2.0  # seconds that a new worker waits for the lists of the others
 
 T = TypeVar("T")

@@ -1,11 +1,12 @@
 """Hold what devices saw against what is stored and who was a member.
 
 Pure: takes histories, returns violations. A run comes in parts; of each, everything that was
-sent has been answered and everything that was stored has had time to arrive. Only the names of the
-last part and the latest positions are kept, so a run may be of any length; who reads further back
-in the history is not checked.
+sent has been answered and everything that was stored has had time to arrive. Only the names of some
+parts and the latest positions are kept, so a run may be of any length; who reads further back in
+the history is not checked.
 """
 
+from collections import ChainMap, deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -23,6 +24,9 @@ from tests.faults.history import (
     Stays,
     Stored,
 )
+
+# Parts before the present one. Some take two seconds; who logs in is told what was just before.
+REMEMBERED = 3
 
 Place = tuple[str, int]  # room and seq
 
@@ -63,13 +67,11 @@ class Checker:
     def __init__(self) -> None:
         """Begin with empty rooms."""
         self._tops: dict[str, int] = {}
-        # Up to here everything was forgotten: the tops of two parts ago.
-        self._forgotten: dict[str, int] = {}
-        self._earlier_tops: dict[str, int] = {}
-        self._messages: dict[str, Message] = {}
-        self._names: dict[Place, str] = {}
-        self._earlier_messages: dict[str, Message] = {}
-        self._earlier_names: dict[Place, str] = {}
+        # At the beginning of each part that is remembered.
+        self._earlier_tops: deque[dict[str, int]] = deque(maxlen=REMEMBERED + 1)
+        # By part, the present one first.
+        self._messages: ChainMap[str, Message] = ChainMap()
+        self._names: ChainMap[Place, str] = ChainMap()
         # What the present connection of a device has got, as high as that, by room.
         self._latest: dict[str, dict[str, int]] = {}
         self._violations: list[Violation] = []
@@ -85,10 +87,9 @@ class Checker:
             stays: Who was in which room when, over the whole run.
         """
         self._violations = []
-        self._forgotten, self._earlier_tops = self._earlier_tops, dict(self._tops)
-        self._earlier_messages = self._messages
-        self._earlier_names, self._names = self._names, {}
-        self._messages = collect(devices)
+        self._earlier_tops.append(dict(self._tops))
+        self._names = ChainMap({}, *self._names.maps[:REMEMBERED])
+        self._messages = ChainMap(collect(devices), *self._messages.maps[:REMEMBERED])
         self._take_acks(devices)
         rows = list(stored)
         self._check_stored(rows)
@@ -105,21 +106,19 @@ class Checker:
         """Look at acknowledgements of what was sent earlier, or never."""
         for device in devices:
             for event in device.events:
-                if isinstance(event, Acked) and event.name not in self._messages:
-                    if event.name in self._earlier_messages:
-                        self._earlier_messages[event.name].acks.append(event)
+                if isinstance(event, Acked) and event.name not in self._messages.maps[0]:
+                    if event.name in self._messages:
+                        self._messages[event.name].acks.append(event)
                     else:
                         self._report(Kind.PHANTOM, f"{device.device}: {event} was never sent")
 
-    def _find(self, name: str) -> Message | None:
-        return self._messages.get(name) or self._earlier_messages.get(name)
-
-    def _name_at(self, place: Place) -> str | None:
-        return self._names.get(place) or self._earlier_names.get(place)
+    def _is_forgotten(self, room: str, seq: int) -> bool:
+        is_full = len(self._earlier_tops) == self._earlier_tops.maxlen
+        return is_full and seq <= self._earlier_tops[0].get(room, 0)
 
     def _check_stored(self, rows: Sequence[Stored]) -> None:
         """Each message is there once, as it was sent, and no position is empty."""
-        places: dict[str, Place] = {name: place for place, name in self._earlier_names.items()}
+        places: dict[str, Place] = {name: place for place, name in self._names.items()}
         for row in rows:
             expected = self._tops.get(row.room, 0) + 1
             if row.seq > expected:
@@ -129,7 +128,7 @@ class Checker:
             self._tops[row.room] = max(row.seq, expected - 1)
             place = (row.room, row.seq)
             self._names[place] = row.name
-            message = self._find(row.name)
+            message = self._messages.get(row.name)
             if message is None or (message.room, message.sender) != (row.room, row.sender):
                 self._report(Kind.PHANTOM, f"{row} is stored, sent was {message}")
             if places.setdefault(row.name, place) != place:
@@ -137,22 +136,22 @@ class Checker:
 
     def _check_acks(self) -> None:
         """Each message was acknowledged, and is where the acknowledgement says."""
-        stored = {*self._names.values(), *self._earlier_names.values()}
-        for name, message in self._messages.items():
+        stored = set(self._names.values())
+        for name, message in self._messages.maps[0].items():
             if not message.acks:
                 self._report(Kind.LOST, f"{name} was never acknowledged: {message}")
             elif name not in stored:
                 self._report(Kind.LOST, f"{message.acks[0]} is not stored")
-        for name, message in (self._earlier_messages | self._messages).items():
+        for name, message in self._messages.items():
             for ack in message.acks:
-                found = self._name_at((ack.room, ack.seq))
+                found = self._names.get((ack.room, ack.seq))
                 if found != name and name in stored:
                     self._report(Kind.DUPLICATED, f"{ack}, but there is {found}")
 
     def _check_order_of_sending(self) -> None:
         """What went over one connection and needed no repetition is in the order of sending."""
         latest: dict[tuple[str, int, str], Acked] = {}
-        for message in self._messages.values():
+        for message in self._messages.maps[0].values():
             if message.attempts > 1 or not message.acks:
                 continue
             ack = message.acks[0]
@@ -185,17 +184,17 @@ class Checker:
                         latest[room] = seq
                     live.add((room, seq))
                     held.add((room, seq))
-                    if message := self._find(name):
+                    if message := self._messages.get(name):
                         self._check_member(device, event, message, stays)
-                case Read(name, room, seq) if seq > self._forgotten.get(room, 0):
+                case Read(name, room, seq) if not self._is_forgotten(room, seq):
                     self._check_known(device, event)
                     held.add((room, seq))
-                    if message := self._find(name):
+                    if message := self._messages.get(name):
                         self._check_member(device, event, message, stays)
         return held
 
     def _check_known(self, device: DeviceHistory, event: Received | Read) -> None:
-        found = self._name_at((event.room, event.seq))
+        found = self._names.get((event.room, event.seq))
         if found != event.name:
             self._report(Kind.PHANTOM, f"{device.device}: {event}, stored is {found}")
 
@@ -222,7 +221,7 @@ class Checker:
         stays: Stays,
     ) -> None:
         """Each device of each member has each message."""
-        for device, row in due(rows, devices, self._messages, stays):
+        for device, row in due(rows, devices, self._messages.maps[0], stays):
             if (row.room, row.seq) not in held[device]:
                 self._report(Kind.LOST, f"{device} has never got {row}")
 

@@ -51,3 +51,12 @@ def test_figures_are_numbers_with_units(path):
                 assert value
             elif value or name in COUNTS:
                 assert float(value) >= 0
+
+
+@pytest.mark.parametrize("name", ["rows", "connections"])
+def test_make_figures_measures_what_is_plotted(name):
+    makefile = (DOCS.parent / "Makefile").read_text("utf-8")
+    (points,) = re.findall(rf"^figures: {name.upper()} \?= (\S+)$", makefile, re.MULTILINE)
+    with open(DOCS / "figures" / f"{name}.csv", newline="") as file:
+        assert [row[name] for row in csv.DictReader(file)] == points.split(",")
+    assert f"loadtests.scaling --{name} $({name.upper()}) --csv" in makefile

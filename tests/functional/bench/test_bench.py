@@ -2,6 +2,10 @@
 
 import asyncio
 import base64
+import signal
+import subprocess
+import sys
+from pathlib import Path
 
 import asyncpg
 import pytest
@@ -21,6 +25,7 @@ from fastchat.cli.bench import table
 from fastchat.config import load
 from loadtests import offered_load
 
+BOUND = 30.0  # seconds
 DATABASES = "SELECT count(*) FROM pg_database WHERE datname LIKE 'fastchat_bench_%'"
 
 
@@ -34,6 +39,20 @@ def server(postgres):
         yield server
 
 
+@pytest.fixture
+def limited(postgres):
+    """A server that lets each user send 40 messages a minute."""
+    with (
+        private_database(2, postgres.dsn) as (dsn, _),
+        private_server(dsn, {"MESSAGE_RATE_LIMIT": "40"}) as server,
+    ):
+        yield server
+
+
+def say_nothing(step, share):
+    """Show no progress."""
+
+
 async def test_measures_everything_it_shows(server):
     steps = []
     result = await measure_private(
@@ -45,7 +64,9 @@ async def test_measures_everything_it_shows(server):
     assert len(result.acks) == len(result.deliveries) > 0
     assert (result.lost, result.refused) == (0, {})
     assert steps[-1] == ("done", 1.0)
-    assert [share for _, share in steps] == sorted(share for _, share in steps)
+    shares = [share for _, share in steps]
+    assert shares == sorted(shares)
+    assert all(0.0 <= share <= 1.0 for share in shares)
     lines = table(result, load({"NODE_ENV": "development"}))
     assert not any("nan" in line for line in lines)
 
@@ -65,10 +86,19 @@ async def test_a_turn_at_each_rate_shows_what_was_offered_and_what_came_of_it(se
 
 
 async def test_measures_a_running_server_within_its_limits(server):
-    result = await measure_running(server.url, server.token, ["1", "2"], 0.2, lambda *_: None)
+    result = await measure_running(server.url, server.token, ["1", "2"], 0.2, say_nothing)
     assert result.capacity > 0
     assert result.lost == 0
     assert result.base == 0
+
+
+async def test_a_running_server_is_measured_until_it_refuses_and_no_longer(limited):
+    async with asyncio.timeout(BOUND):
+        found = await measure_running(limited.url, limited.token, ["1", "2"], 3600.0, say_nothing)
+    assert found.refused == {"RATE_LIMIT_EXCEEDED": 1}
+    assert (len(found.acks), found.lost) == (40, 0)
+    # As fast as they went, not spread over the time that was given.
+    assert found.capacity > 40 / BOUND
 
 
 def test_the_command_prints_a_table(server, monkeypatch, capsys):
@@ -76,7 +106,8 @@ def test_the_command_prints_a_table(server, monkeypatch, capsys):
     command = ["bench", "--url", server.url, "--users", "3,4", "--scale", "0.01"]
     assert main(command) == 0
     output, progress = capsys.readouterr()
-    assert "messages per second, at most" in output
+    assert "messages per second, one of each pair in flight" in output
+    assert "shared this machine" not in output
     assert "p99.9" in output
     assert progress.splitlines()[-1] == "100%  done"
 
@@ -152,3 +183,24 @@ def test_says_why_the_server_does_not_start(postgres):
         private_server(postgres.dsn, {"PORT": "x"}),
     ):
         pass
+
+
+def test_a_measurement_that_is_told_to_end_leaves_nothing_behind(postgres):
+    command = [sys.executable, "-m", "fastchat", "bench", "--database", postgres.dsn]
+    with subprocess.Popen([*command, "--scale", "0.5"], stderr=subprocess.PIPE, text=True) as bench:
+        assert bench.stderr is not None
+        assert any("log-ins" in line for line in bench.stderr)
+        started = descendants(bench.pid)
+        assert started  # its server at least
+        bench.terminate()
+        assert bench.wait(BOUND) == 128 + signal.SIGTERM
+    assert [pid for pid in started if Path(f"/proc/{pid}").exists()] == []
+
+
+def descendants(pid):
+    """The processes that a process has started, and those that they have."""
+    found = []
+    for children in Path(f"/proc/{pid}/task").glob("*/children"):
+        for child in map(int, children.read_text().split()):
+            found += [child, *descendants(child)]
+    return found

@@ -68,8 +68,10 @@ class Terminal(io.StringIO):
 
 def test_the_progress_is_a_bar_on_a_terminal_and_lines_elsewhere():
     file = io.StringIO()
-    bar(file)("latency", 0.7)
-    assert file.getvalue() == " 70%  latency\n"
+    show = bar(file)
+    for step, share in (("latency", 0.7), ("latency", 0.8), ("done", 1.0)):
+        show(step, share)
+    assert file.getvalue() == " 70%  latency\n100%  done\n"
     terminal = Terminal()
     show = bar(terminal)
     show("latency", 0.5)

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from benchmarks.compare import ROOT, Row, compare, files_of, merge, read_minima, table
+from benchmarks.compare import ROOT, Row, compare, files_of, merge, read_minima, run_python, table
 
 
 def test_only_what_both_trees_have_is_compared():
@@ -50,3 +50,7 @@ def test_benchmarks_that_ask_a_server_are_left_out():
         assert f"benchmarks/test_{name}.py" not in files
     for name in ("decode", "encrypt", "fanout", "lane", "limits", "whole_path"):
         assert f"benchmarks/test_{name}.py" in files
+
+
+def test_keys_lie_in_the_same_places_in_both_trees():
+    assert len({run_python(ROOT, "-c", "print(hash('a user'))") for _ in range(3)}) == 1
