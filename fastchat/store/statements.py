@@ -1,13 +1,19 @@
 """The SQL of the writer's lanes.
 
 One statement stores a batch. Its first step is a fence: the lane's row must still have the number
-the batch was made for, or nothing happens. Then the rooms are locked, in ascending order; rooms and
-members are checked once each; the counters advance; the messages are inserted; and the answer is
-written into the lane's row and returned. So the answer is as durable as the messages, and a late
-copy of a statement stores nothing.
+the batch was made for, or nothing happens. Then rooms and members are checked once each; the
+counters advance, which locks the rooms, in ascending order; the messages are inserted; and the
+answer is written into the lane's row and returned. So the answer is as durable as the messages, and
+a late copy of a statement stores nothing.
 
 Waiting for a room's lock refreshes that row only, not the rest of the snapshot: a concurrent repeat
 of a client id is therefore seen as a unique violation (23505), and the batch is run again.
+
+The counters advance by an INSERT that always meets the room: it goes on with the newest version of
+a row that another lane has just changed. An UPDATE would find the old one, and PostgreSQL would
+make the whole plan once more to look at the new one; so lanes that write in the same rooms would
+take a quarter more of it (benchmarks/test_lanes_in_the_same_rooms.py). Rooms are never deleted, so
+none is made here.
 
 Each look at another table is a scalar subquery with a limit, never EXISTS: on a table that was
 empty when the plan was made, PostgreSQL would answer EXISTS by hashing the whole table in each
@@ -33,10 +39,8 @@ WITH fence AS MATERIALIZED (
     SELECT * FROM unnest($3::bigint[], $4::integer[], $5::text[], $6::text[], $7::text[]
         {native_arrays})
         WITH ORDINALITY AS g (room_id, n, conversation_id, user1, user2 {native_names}, ord)
-), locked AS MATERIALIZED (
-    SELECT room_id, last_at FROM chat_rooms
-    WHERE room_id = ANY ($3::bigint[]) AND EXISTS (SELECT FROM fence)
-    ORDER BY room_id FOR NO KEY UPDATE
+), known AS MATERIALIZED (
+    SELECT room_id FROM chat_rooms WHERE room_id = ANY ($3::bigint[])
 ), given AS MATERIALIZED (
     SELECT m.*, {place} FROM unnest($8::integer[], $9::text[], $10::bigint[], $11::text[],
         $12::text[], {encrypted_contents}, {encryption_ivs}, $15::text[])
@@ -44,7 +48,7 @@ WITH fence AS MATERIALIZED (
             content, encrypted_content, encryption_iv, encryption_scheme)
 ), judged AS MATERIALIZED (
     SELECT g.*, CASE
-        WHEN l.room_id IS NULL THEN -4
+        WHEN k.room_id IS NULL THEN -4
         WHEN NOT ({user1_exists} AND {user2_exists}) THEN -2
         WHEN {is_blocked} THEN -1
         WHEN g.ord IN (
@@ -61,12 +65,17 @@ WITH fence AS MATERIALIZED (
                     LIMIT 1) IS NULL
         ) THEN -3
         ELSE 0 END AS verdict
-    FROM given_rooms g LEFT JOIN locked l USING (room_id)
-), advanced AS (
-    UPDATE chat_rooms r
-    SET seq = r.seq + j.n, rev = r.rev + j.n, last_at = greatest(r.last_at, clock_timestamp())
-    FROM judged j WHERE r.room_id = j.room_id AND j.verdict = 0
-    RETURNING j.ord, r.room_id, r.seq, r.rev, r.last_at, j.n, j.conversation_id, j.user1, j.user2
+    FROM given_rooms g LEFT JOIN known k USING (room_id) WHERE EXISTS (SELECT FROM fence)
+), counted AS (
+    INSERT INTO chat_rooms AS r (room_id, seq, rev)
+    SELECT j.room_id, j.n, j.n FROM judged j WHERE j.verdict = 0 ORDER BY j.room_id
+    ON CONFLICT (room_id) DO UPDATE
+    SET seq = r.seq + excluded.seq, rev = r.rev + excluded.rev,
+        last_at = greatest(r.last_at, clock_timestamp())
+    RETURNING r.room_id, r.seq, r.rev, r.last_at
+), advanced AS MATERIALIZED (
+    SELECT c.*, j.ord, j.n, j.conversation_id, j.user1, j.user2
+    FROM judged j JOIN counted c USING (room_id)
 ), inserted AS (
     INSERT INTO chat_messages (room_id, seq, rev, created_at, is_encrypted, conversation_id,
         sender_id, recipient_id, reply_to, client_message_id,
