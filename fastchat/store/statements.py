@@ -12,8 +12,8 @@ of a client id is therefore seen as a unique violation (23505), and the batch is
 The counters advance by an INSERT that always meets the room: it goes on with the newest version of
 a row that another lane has just changed. An UPDATE would find the old one, and PostgreSQL would
 make the whole plan once more to look at the new one; so lanes that write in the same rooms would
-take a quarter more of it (benchmarks/test_lanes_in_the_same_rooms.py). Rooms are never deleted, so
-none is made here.
+take a sixth more of it (benchmarks/test_contention.py). Rooms are never deleted, so none is made
+here.
 
 Each look at another table is a scalar subquery with a limit, never EXISTS: on a table that was
 empty when the plan was made, PostgreSQL would answer EXISTS by hashing the whole table in each
