@@ -133,7 +133,7 @@ class Server(Stores):
             tls = make_tls_context(config.tls_key, config.tls_cert, config.tls_ca or None)
         bound = self._place.socket or bind(config.host, config.port)
         await self.pool.start()
-        self.writer.start()
+        self.writer.start(self.endpoint.flush)
         if self.event_writer is not self.writer:
             self.event_writer.start()
         self.lag.start(self._loop)
@@ -333,7 +333,7 @@ class Server(Stores):
 
     def _build_transport(self, tables: BackendTables) -> None:
         config = self._config
-        endpoint = Endpoint(
+        self.endpoint = Endpoint(
             self._loop,
             on_open=self.authentication.greet,
             on_message=self.dispatcher.on_message,
@@ -361,7 +361,7 @@ class Server(Stores):
             }
         )
         sources = Sources(
-            transport=endpoint,
+            transport=self.endpoint,
             limits=self.limits,
             connections=self.rules,
             hub=self.hub,
@@ -415,7 +415,7 @@ class Server(Stores):
             allowed_origins=config.allowed_origins,
         )
         self.listener = Listener(
-            endpoint,
+            self.endpoint,
             http,
             admit=self._admit_connection,
             trusted_proxies=config.trusted_proxies,

@@ -1,9 +1,9 @@
 """The writing half of a connection: an outbox that is written once per turn of the event loop.
 
-Hot path. Frames are appended to the outbox; at the end of the turn each connection with something
-to write costs one send(2). What the socket does not take goes to the event loop's buffer, and
-as long as that is not empty, everything else stays in the outbox, where it is counted: so the
-backlog of a slow reader has a bound. Nothing here calls upwards.
+Hot path. Frames are appended to the outbox; at the end of the turn, or earlier by ``flush``, each
+connection with something to write costs one send(2). What the socket does not take goes to the
+event loop's buffer, and as long as that is not empty, everything else stays in the outbox, where it
+is counted: so the backlog of a slow reader has a bound. Nothing here calls upwards.
 """
 
 from time import monotonic
@@ -31,7 +31,7 @@ cdef class EndpointBase:
 
     def __init__(self, object loop, object limits):
         self._loop = loop
-        self._flush_callback = self._flush_dirty
+        self._flush_callback = self.flush
         self._deflaters = {}
         self._dirty = []
         self.limits = limits
@@ -48,7 +48,7 @@ cdef class EndpointBase:
             self._loop.call_soon(self._flush_callback)
         self._dirty.append(sender)
 
-    def _flush_dirty(self):
+    def flush(self):
         """Write every outbox; those of clients that got an answer come last.
 
         Who is answered asks on at once. Once everybody has been written to, the next questions come

@@ -93,6 +93,7 @@ class Lane:
         self._works: list[Work] = []
         self._blocks_again_at = 0.0
         self.is_stopping = False
+        self._after_batch: Callable[[], object] | None = None
         self._task: asyncio.Task[None] | None = None
         self._reaper: asyncio.TimerHandle | None = None
         self.batches = 0
@@ -121,8 +122,9 @@ class Lane:
         """Look for something to do."""
         self._wake.set()
 
-    def start(self) -> None:
-        """Begin to store."""
+    def start(self, after_batch: Callable[[], object] | None) -> None:
+        """Begin to store; see ``MessageWriter.start``."""
+        self._after_batch = after_batch
         self._task = asyncio.create_task(self._run())
 
     async def stop(self, timeout: float) -> None:
@@ -219,6 +221,8 @@ class Lane:
         started = self._loop.time()
         try:
             await self._store(self._running)
+            if self._after_batch is not None:
+                self._after_batch()
         except Exception:
             log.exception("a batch failed by a bug")
             self.fence.renew()

@@ -156,10 +156,15 @@ class MessageWriter:
             for lane in self.lanes
         ]
 
-    def start(self) -> None:
-        """Begin to store."""
+    def start(self, after_batch: Callable[[], object] | None = None) -> None:
+        """Begin to store.
+
+        Args:
+            after_batch: Called when all messages of a batch have their answers, before the next
+                batch is made: so that answers leave before others are read and worked on.
+        """
         for lane in self.lanes:
-            lane.start()
+            lane.start(after_batch)
 
     async def stop(self, timeout: float) -> None:
         """Store what was accepted, for at most ``timeout`` seconds; the rest is ``UNAVAILABLE``."""

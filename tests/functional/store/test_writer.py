@@ -12,6 +12,7 @@ from fastchat.store.batch import Duplicate, Reason, Refused, Stored
 from fastchat.store.group_send_statement import GROUP_BATCH
 from fastchat.store.single_statement import single_statement
 from fastchat.store.statements import batch_statement
+from fastchat.store.writer import MessageWriter
 from tests.functional.store.writing import (
     Columns,
     append,
@@ -52,6 +53,19 @@ async def test_messages_get_positions_in_the_order_of_their_arrival(writer, room
         assert [outcome.seq for outcome in outcomes[start::2]] == list(range(1, 21))
     rows = await stored_rows(database)
     assert [row["text"] for row in rows[:20]] == [f"{n:04x}" for n in range(0, 40, 2)]
+
+
+async def test_whoever_sends_the_answers_is_told_after_each_batch(rooms, database):
+    sent = []
+    answered = []
+    writer = MessageWriter(lambda: connect_lane(database), Columns(), max_batch=2)
+    writer.start(lambda: answered.append(sum(len(one.outcomes) for one in sent)))
+    sent += [append(writer, make_message(rooms[n], f"{n:02x}")) for n in range(5)]
+    async with asyncio.timeout(20):
+        for one in sent:
+            await one.first.wait()
+    assert answered == [2, 4, 5]
+    await writer.stop(10.0)
 
 
 async def test_a_repeated_client_id_is_answered_with_the_first_message(writer, rooms, database):

@@ -221,6 +221,17 @@ async def test_more_waiting_replies_than_allowed_close_with_1013(server):
     await client.expect_close(1013, "Slow consumer")
 
 
+async def test_what_is_queued_can_be_written_before_the_turn_ends(server):
+    await server.start()
+    client = await server.open()
+    server.connection.send(b"one")
+    server.connection.send(b"two")
+    assert server.connection.backlog
+    server.endpoint.flush()
+    assert not server.connection.backlog
+    assert [await client.read_text(), await client.read_text()] == ["one", "two"]
+
+
 async def test_many_events_of_one_turn_do_not_make_a_reader_slow(server):
     await server.start()
     client = await server.open()
