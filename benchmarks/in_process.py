@@ -49,6 +49,7 @@ GROUP_REV = 1
 CREATED = 1705314600_123456  # microseconds; the same for all, so that no path depends on it
 CONTENT = "x" * 200
 CLIENT_ID = "5b0c2c0e-7f0c-4b8e-9c3f-0a9d5d0f6a11"
+SCRATCH = bytearray(1 << 16)  # for what nobody looks at
 MOST_TURNS = 10_000  # of the event loop, for one exchange
 
 
@@ -231,10 +232,9 @@ def masked(payload: bytes) -> bytes:
 
 
 def _drain(client: RawClient) -> int:
-    buffer = bytearray(1 << 16)
     size = 0
     try:
-        while count := client.sock.recv_into(buffer):
+        while count := client.sock.recv_into(SCRATCH):
             size += count
     except BlockingIOError:
         pass
