@@ -75,11 +75,11 @@ loadtest: build $(LOCUST)
 	$(BIN)/python -m loadtests.run $(ARGS)
 
 figures: ROWS ?= 10000,10000000
-figures: CONNECTIONS ?= 0,1000,5000,19000
+figures: CONNECTIONS ?= 0,1000,5000,20000
 figures: build
 	$(BIN)/python -m loadtests.offered_load --csv $(FIGURES)/offered_load.csv
 	$(BIN)/python -m loadtests.idle_memory --connections 0,1000,2000,5000,10000 --csv $(FIGURES)/memory.csv
-	$(BIN)/python -m loadtests.scaling --connections $(CONNECTIONS) --csv $(FIGURES)/connections.csv
+	$(BIN)/python -m loadtests.scaling --connections $(CONNECTIONS) --csv $(FIGURES)/connections.csv --on 2
 	$(BIN)/python -m loadtests.scaling --rows $(ROWS) --csv $(FIGURES)/rows.csv
 	$(MAKE) plots
 

@@ -6,10 +6,11 @@ runs on the machine hits all of them; the least of all turns counts.
 
 Where processes are more than cores, they push each other out of the caches, whatever they do.
 ``--apart`` tells what that costs: as many servers of one worker on one database, each with a share
-of the pairs, so that nothing crosses.
+of the pairs, so that nothing crosses. A worker has no more connections than it may open files:
+``--on 2`` divides them between two.
 
     python -m loadtests.scaling --workers 1,2,4 [--apart]
-    python -m loadtests.scaling --connections 0,1000,5000,20000
+    python -m loadtests.scaling --connections 0,1000,5000,20000 --on 2
     python -m loadtests.scaling --rows 10000,10000000 --csv docs/figures/rows.csv
 """
 
@@ -92,6 +93,13 @@ def main() -> None:
     parser.add_argument(
         "--apart", action="store_true", help="measure as many servers of one worker each, too"
     )
+    parser.add_argument(
+        "--on",
+        type=int,
+        default=1,
+        metavar="N",
+        help="workers of the server that has the connections or rows (default 1)",
+    )
     parser.add_argument("--seconds", type=float, default=8.0, help="of one turn (default 8)")
     parser.add_argument("--runs", type=int, default=3, help="turns of each variant (default 3)")
     parser.add_argument("--csv", type=Path, help="file for the least of each variant")
@@ -105,7 +113,7 @@ def main() -> None:
     found: dict[Variant, list[Costs]] = {variant: [] for variant in variants}
     for run in range(args.runs):
         for variant in variants:
-            costs = measure(variant, args.seconds, is_each=args.each)
+            costs = measure(variant, args.seconds, is_each=args.each, workers=args.on)
             found[variant].append(costs)
             print(f"run {run + 1}, {variant}: {describe(costs)}", flush=True)
     print(f"\n{'':>18} {'server µs':>10} {'ratio':>6} {'PostgreSQL µs':>14} {'ratio':>6}")
@@ -140,9 +148,9 @@ def least(costs: list[Costs]) -> Costs:
     )
 
 
-def measure(variant: Variant, seconds: float, *, is_each: bool) -> Costs:
-    """Run one turn on servers of its own."""
-    workers = variant.count("workers", "apart") or 1
+def measure(variant: Variant, seconds: float, *, is_each: bool, workers: int) -> Costs:
+    """Run one turn on servers of its own, of so many workers unless these are the variants."""
+    workers = variant.count("workers", "apart") or workers
     idle, rows = variant.count("connections"), variant.count("rows")
     pairs = PAIRS * workers if is_each else PAIRS
     servers = variant.count("apart") or 1
