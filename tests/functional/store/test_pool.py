@@ -27,8 +27,23 @@ async def opened(dsn, **limits):
 
 
 async def until(condition):
-    while not condition():
-        await asyncio.sleep(0.005)
+    async with asyncio.timeout(20):
+        while not condition():
+            await asyncio.sleep(0.005)
+
+
+WAIT = "SELECT pg_advisory_xact_lock_shared(1)"
+
+
+@asynccontextmanager
+async def held(dsn):
+    """Let every WAIT wait until the end of the block."""
+    connection = await asyncpg.connect(dsn)
+    await connection.execute("SELECT pg_advisory_lock(1)")
+    try:
+        yield
+    finally:
+        await connection.close()
 
 
 async def test_statements_return_rows_one_row_and_a_tag(database):
@@ -43,10 +58,10 @@ async def test_statements_return_rows_one_row_and_a_tag(database):
 async def test_keeps_the_least_number_open_and_never_exceeds_the_most(database):
     async with opened(database, min_size=2, max_size=3) as pool:
         assert (pool.size, pool.idle) == (2, 2)
-        calls = [asyncio.create_task(pool.fetch("SELECT pg_sleep(0.05)")) for _ in range(12)]
-        await asyncio.sleep(0.02)
-        assert pool.size == 3
-        assert pool.waiting == 9
+        async with held(database):
+            calls = [asyncio.create_task(pool.fetch(WAIT)) for _ in range(12)]
+            await until(lambda: pool.in_use == 3 and pool.waiting == 9)
+            assert pool.size == 3
         await asyncio.gather(*calls)
         assert (pool.size, pool.idle, pool.in_use, pool.waiting) == (3, 3, 0, 0)
 
@@ -203,7 +218,10 @@ async def test_warns_from_nine_tenths_on(database, caplog):
     caplog.set_level(logging.WARNING)
     async with opened(database, min_size=0, max_size=10) as pool:
         for count, warnings in ((8, []), (9, ["9 of 10 database connections are in use"])):
-            await asyncio.gather(*(pool.fetch("SELECT pg_sleep(0.05)") for _ in range(count)))
+            async with held(database):
+                calls = [asyncio.create_task(pool.fetch(WAIT)) for _ in range(count)]
+                await until(lambda count=count: pool.in_use == count)
+            await asyncio.gather(*calls)
             assert [record.getMessage() for record in caplog.records] == warnings
 
 
