@@ -16,14 +16,18 @@ from fastchat._speedups import connection_core, routing
 MEMBERS = 50
 WARM_UP = 10  # exchanges
 READ_EVERY = 8  # exchanges; the clients are no part of what is counted
-# What one exchange is made of, and how many messages that is.
-LOADS = {"relayed": (relays, 16), "fanned out": (fan_outs, 4)}
+# What one exchange is made of, how many messages that is, and of how many workers.
+LOADS = {
+    "relayed": (relays, 16, 1),
+    "fanned out": (fan_outs, 4, 1),
+    "relayed across": (relays, 16, 2),
+}
 
 
 def run(load: str, exchanges: int) -> None:
     """Exchange messages."""
-    make, messages = LOADS[load]
-    server = InProcess(MEMBERS)
+    make, messages, workers = LOADS[load]
+    server = InProcess(MEMBERS, workers)
     sends, events = make(server, messages)
 
     async def exchange() -> None:
@@ -36,8 +40,8 @@ def run(load: str, exchanges: int) -> None:
     gc.collect()
     gc.disable()
     server.run(exchange())
-    assert server.server.writer.messages == (WARM_UP + exchanges) * messages
-    assert not server.server.answers.errors_by_code
+    assert server.stored == (WARM_UP + exchanges) * messages
+    assert not any(worker.answers.errors_by_code for worker in server.workers)
 
 
 def run_forked(load: str, exchanges: int) -> int:

@@ -1,4 +1,4 @@
-"""The whole server in this process, and its clients on real sockets.
+"""The whole server in this process, of one worker or several, and its clients on real sockets.
 
 Only PostgreSQL is not there: what stands in its place knows every user and every room, and answers
 the statements of log-ins and sends at once. So what is measured is the path of a message in the
@@ -8,18 +8,24 @@ server alone, and it is the same each time.
 import asyncio
 import base64
 import json
+import secrets
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 import uvloop
 
+from fastchat.admission.table import WindowTable
 from fastchat.auth.tokens import make_token
+from fastchat.broker.exchange import Exchange
+from fastchat.broker.local import LocalCarrier
 from fastchat.config import load
+from fastchat.host import Host, Place
 from fastchat.server import Server
 from fastchat.store.backend import BackendTables
 from fastchat.store.fence import NEW_LANE
 from fastchat.store.group_send_statement import GROUP_BATCH
 from fastchat.store.rooms import conversation_id_of
+from fastchat.telemetry.board import Board
 from fastchat.transport.port import bind
 from tests.functional.transport.raw_client import TEXT, RawClient, frame
 
@@ -66,6 +72,7 @@ class InstantDatabase:
             "rooms": self._open_rooms,
             "members": lambda room_ids: [(GROUP_REV, self._members) for _ in room_ids],
             "relations": lambda ones, others: [(True,) for _ in ones],
+            "missed": lambda *_: [],
         }
 
     async def connect(self, **settings: str) -> "InstantDatabase":
@@ -123,42 +130,71 @@ class InstantDatabase:
 class InProcess:
     """A server and users who are logged in, numbered from 0; all are in the one group.
 
+    User N is connected to worker N modulo their number, so with several workers what one user
+    sends to the next has to cross.
+
     Attributes:
-        server: As in production, but without what happens by the clock.
+        server: The first worker; as in production, but without what happens by the clock.
+        workers: All of them.
         clients: The other ends of the connections, by user.
     """
 
-    def __init__(self, users: int) -> None:
+    def __init__(self, users: int, workers: int = 1) -> None:
         """Start the server and log users in."""
         self._runner = asyncio.Runner(loop_factory=uvloop.new_event_loop)
         self.users = [str(number + 1) for number in range(users)]
         self.clients: list[RawClient] = []
+        self.workers: list[Server] = []
         self.server: Server
-        self.run(self._start())
+        self.run(self._start(workers))
 
     def run(self, work: Coroutine[Any, Any, Any]) -> Any:
         """Run the event loop until something is done."""
         return self._runner.run(work)
 
-    async def _start(self) -> None:
-        self.server = server = Server(load(dict(ENVIRONMENT)), {}, TABLES)
+    async def _start(self, workers: int) -> None:
         self.database = InstantDatabase(self.users)
-        server.pool.fetch = self.database.fetch
-        server.pool.connect = self.database.connect
-        server.writer.start()
-        self.endpoint = server.listener.endpoint
-        await server.listener.start([bind("127.0.0.1", 0)])
-        for user in self.users:
-            client = await RawClient.open(server.listener.port)
+        for place in make_places(workers):
+            self.workers.append(await self._start_worker(place, workers))
+        self.server = self.workers[0]
+        self.endpoint = self.server.endpoint
+        for number, user in enumerate(self.users):
+            worker = self.workers[number % workers]
+            client = await RawClient.open(worker.listener.port)
             self.clients.append(client)
             assert json.loads(await client.read_text())["type"] == "connected"
             login = {"type": "authenticate", "token": make_token(SECRET, user, 86_400.0)}
             await client.send_frame(TEXT, json.dumps(login))
             assert json.loads(await client.read_text())["user"]["id"] == user
+        for worker in self.workers:
+            if worker.others is not None:
+                _hush(worker.others.exchange)
+
+    async def _start_worker(self, place: Place, workers: int) -> Server:
+        config = load(ENVIRONMENT | {"WEB_CONCURRENCY": str(workers)})
+        worker = Server(config, {}, TABLES, place)
+        worker.pool.fetch = self.database.fetch
+        worker.pool.connect = self.database.connect
+        worker.writer.start(worker.endpoint.flush)
+        if worker.others is not None:
+            await worker.others.start()
+        await worker.listener.start([bind("127.0.0.1", 0)])
+        return worker
+
+    @property
+    def messages_out(self) -> int:
+        """Frames that all workers have appended."""
+        return sum(worker.endpoint.messages_out for worker in self.workers)
+
+    @property
+    def stored(self) -> int:
+        """Messages that all workers have stored."""
+        return sum(worker.writer.messages for worker in self.workers)
 
     def session(self, user: int) -> Any:
         """Return the session of a user."""
-        return self.server.hub.open_connections(self.users[user])[0].session
+        worker = self.workers[user % len(self.workers)]
+        return worker.hub.open_connections(self.users[user])[0].session
 
     def direct(self, sender: int, recipient: int, client_id: str = CLIENT_ID) -> bytes:
         """Return the payload of a message from one user to another."""
@@ -192,20 +228,19 @@ class InProcess:
         Raises:
             RuntimeError: they were not written within ``MOST_TURNS`` turns of the event loop.
         """
-        expected = self.endpoint.messages_out + events
+        expected = self.messages_out + events
         for user, data in sends:
             assert self.clients[user].sock.send(data) == len(data)
         await self.write(expected)
 
     async def write(self, expected: int) -> None:
         """Go on until so many frames were ever appended, and write them; see ``exchange``."""
-        endpoint = self.endpoint
         for _ in range(MOST_TURNS):
-            if endpoint.messages_out >= expected:
+            if self.messages_out >= expected:
                 break
             await asyncio.sleep(0)
         else:
-            raise RuntimeError(f"{endpoint.messages_out} frames: expected {expected}")
+            raise RuntimeError(f"{self.messages_out} frames: expected {expected}")
         await asyncio.sleep(0)  # what is in the outboxes is written at the end of a turn
 
     def drain(self) -> int:
@@ -220,10 +255,34 @@ class InProcess:
     async def _stop(self) -> None:
         for client in self.clients:
             client.close()
-        await self.server.listener.stop(1001, "", timeout=1.0)
-        await self.server.messages.stop()
-        await self.server.group_messages.stop()
-        await self.server.writer.stop(1.0)
+        for worker in self.workers:
+            await worker.listener.stop(1001, "", timeout=1.0)
+            await worker.messages.stop()
+            await worker.group_messages.stop()
+            await worker.writer.stop(1.0)
+            if worker.others is not None:
+                await worker.others.stop()
+
+
+def make_places(workers: int) -> list[Place]:
+    """Return the places of the workers of one host; that of the only one is ``Place.alone``."""
+    if workers == 1:
+        return [Place.alone()]
+    seats = workers + 1
+    host = Host(sockets=(), board=Board(seats), table=WindowTable(seats), bus=secrets.token_hex(8))
+    return [
+        Place(host=host, worker=number, run=number, seat=number) for number in range(1, workers + 1)
+    ]
+
+
+def _hush(exchange: Exchange) -> None:
+    """Let a worker give no signs of life, nor wait for any: they come by the clock."""
+    ticker, carrier = exchange._ticker, exchange._carrier
+    assert ticker is not None
+    assert isinstance(carrier, LocalCarrier)
+    assert carrier._timer is not None
+    ticker.cancel()
+    carrier._timer.cancel()
 
 
 def masked(payload: bytes) -> bytes:

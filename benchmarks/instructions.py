@@ -132,7 +132,7 @@ def count() -> dict[str, int]:
             totals.setdefault(load, []).append(read_total(Path(folder, pid).read_text()))
     return {
         load: per_message(*totals[load], EXCHANGES * messages)
-        for load, (_, messages) in LOADS.items()
+        for load, (_, messages, _) in LOADS.items()
     }
 
 

@@ -1,7 +1,10 @@
 """Everything that connects this worker with the others."""
 
-from collections.abc import Callable
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
 
+from fastchat._speedups import Arrivals
 from fastchat.admission.connections import ConnectionRules
 from fastchat.admission.distant import AddressCounts, UserCounts
 from fastchat.admission.limits import Limits
@@ -13,6 +16,7 @@ from fastchat.broker.messages import (
     Change,
     Counted,
     Event,
+    EventKind,
     Everybody,
     Forget,
     Joined,
@@ -49,6 +53,8 @@ QUIET = 0.05  # seconds in which a new worker meets the others of its host
 QUIET_REDIS = 0.5  # and those of other hosts
 MEETING = 5.0  # seconds; what a worker stored before it was met may have been sent to nobody
 ENDING = 20.0  # seconds; what a worker stored before it ended may not have been sent
+
+log = logging.getLogger(__name__)
 
 
 class OtherWorkers:
@@ -106,7 +112,7 @@ class OtherWorkers:
             on_arrived=self._on_arrived,
         )
         events = RoomEvents(rooms, memberships, encoder, hub, self.whereabouts.was_here)
-        self.order = RoomOrder(missed, events.tell, self.whereabouts.present_for)
+        self.order = RoomOrder(hub.publish, missed, events.tell, self.whereabouts.present_for)
         self.relay = Relay(
             self.exchange,
             hub,
@@ -134,6 +140,17 @@ class OtherWorkers:
             Listed: whereabouts.on_listed,
             WhoIsHere: self._on_asked,
         }
+        self._arrivals = Arrivals(
+            self.order.steps,
+            Event,
+            EventKind.MENTION,
+            kept=recent.kept,
+            note=relay.note,
+            is_known_by=whereabouts.is_known_by,
+            on_other=self._on_message,
+            on_error=lambda: log.exception("what another worker said could not be acted upon"),
+        )
+        self._time = asyncio.get_running_loop().time
         self.counting: Counting | None = None
         if uses_redis:
             self.counting = counting = Counting(
@@ -251,9 +268,9 @@ class OtherWorkers:
         await self.recovery.stop()
         await self.order.stop()
 
-    def on_message(self, peer: str, message: AnyMessage) -> None:
+    def on_messages(self, peer: str, messages: Sequence[AnyMessage]) -> None:
         """Another worker says something."""
-        self._handlers[type(message)](peer, message)
+        self._arrivals.take(peer, messages, self._time())
 
     def on_met(self, peer: str) -> None:
         """There is another worker; it wants to know who is here."""
@@ -279,6 +296,9 @@ class OtherWorkers:
         self.recovery.request(age)
         if peer is not None:
             self.whereabouts.ask(peer)
+
+    def _on_message(self, peer: str, message: AnyMessage) -> None:
+        self._handlers[type(message)](peer, message)
 
     def _on_asked(self, peer: str, message: WhoIsHere) -> None:
         self.whereabouts.on_asked(peer, message)

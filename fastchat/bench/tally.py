@@ -7,8 +7,9 @@ from fastchat.bench.peer import SeenMessage
 
 @dataclass(slots=True)
 class _Seen:
+    lowest: int
     highest: int
-    gaps: set[int] = field(default_factory=set)  # below it, not come yet
+    gaps: set[int] = field(default_factory=set)  # between them, not come yet
     read: set[int] = field(default_factory=set)  # came from the history, perhaps live as well
 
 
@@ -23,7 +24,8 @@ class Tally:
     def note(self, receiver: str, message: SeenMessage) -> bool:
         """A message came to a receiver; false when it was there before.
 
-        The first one of a conversation is taken for the first that is to come.
+        Which is the first that is to come nobody knows: what a peer is told of its own message may
+        overtake others that another worker tells, so what is below the first one is no duplicate.
         """
         seen = self._find(receiver, message)
         if message.seq == seen.highest + 1:
@@ -33,6 +35,10 @@ class Tally:
             seen.highest = message.seq
         elif message.seq in seen.gaps:
             seen.gaps.discard(message.seq)
+            self.out_of_order += 1
+        elif message.seq < seen.lowest:
+            seen.gaps.update(range(message.seq + 1, seen.lowest))
+            seen.lowest = message.seq
             self.out_of_order += 1
         elif message.seq in seen.read:
             seen.read.discard(message.seq)
@@ -64,7 +70,7 @@ class Tally:
         conversations = self._seen.setdefault(receiver, {})
         seen = conversations.get(message.conversation_id)
         if seen is None:
-            seen = conversations[message.conversation_id] = _Seen(message.seq - 1)
+            seen = conversations[message.conversation_id] = _Seen(message.seq, message.seq - 1)
         return seen
 
     @property

@@ -7,13 +7,16 @@ frames; the numbers tell, at the next frame or at the next beat.
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import Protocol
 
+from fastchat._speedups import Outgoing
 from fastchat.broker.carrier import Callbacks, Carrier, OpenCarrier
 from fastchat.broker.messages import (
     AnyMessage,
     Beat,
+    Event,
+    EventKind,
     Farewell,
     Frame,
     decode,
@@ -33,7 +36,7 @@ log = logging.getLogger(__name__)
 class Listener(Protocol):
     """Who is told what the others say."""
 
-    def on_message(self, peer: str, message: AnyMessage) -> None:
+    def on_messages(self, peer: str, messages: Sequence[AnyMessage]) -> None:
         """Another worker says something; in the order of the saying."""
 
     def on_met(self, peer: str) -> None:
@@ -61,7 +64,6 @@ class _Peer:
         "good_at",
         "heard_at",
         "heard_epoch",
-        "pending",
         "received",
         "sent",
     )
@@ -69,7 +71,6 @@ class _Peer:
     def __init__(self, epoch: int, now: float) -> None:
         self.epoch = epoch
         self.sent = 0
-        self.pending: list[AnyMessage] = []
         self.heard_epoch: int | None = None
         self.received = 0
         self.heard_at = now
@@ -80,6 +81,8 @@ class Exchange:
     """Talks to the other workers by way of a carrier.
 
     Attributes:
+        post: ``Outgoing.post``: says something to another worker at the end of this turn.
+        tell: ``Outgoing.tell``: says an event to those whom it concerns.
         messages_out: What was said to others.
         messages_in: What others said.
         frames_out: How many frames it took.
@@ -112,7 +115,11 @@ class Exchange:
             own, Callbacks(self.receive, self._on_up, self._on_down, self._on_ended)
         )
         self._peers: dict[str, _Peer] = {}
-        self._dirty: dict[str, _Peer] = {}
+        self._outgoing = Outgoing(
+            lambda: self._loop.call_soon(self.flush), Event, EventKind.MESSAGE
+        )
+        self.post = self._outgoing.post
+        self.tell = self._outgoing.tell
         self._epochs = time.time_ns() // 1_000_000
         self._ticker: asyncio.TimerHandle | None = None
         self._ticked_at = clock()
@@ -153,7 +160,7 @@ class Exchange:
     @property
     def waiting(self) -> int:
         """Messages that have yet to be handed to the carrier."""
-        return sum(len(peer.pending) for peer in self._dirty.values())
+        return self._outgoing.waiting
 
     async def start(self) -> None:
         """Begin to talk; those who are there answer soon."""
@@ -172,21 +179,6 @@ class Exchange:
         self._carrier.send_to_all(encode(Farewell(self.own)))
         await self._carrier.close()
 
-    def post(self, peer: str, message: AnyMessage) -> None:
-        """Say something to another worker at the end of this turn, if it is not gone."""
-        known = self._peers.get(peer)
-        if known is None:
-            return
-        if not self._dirty:
-            self._loop.call_soon(self.flush)
-        self._dirty[peer] = known
-        known.pending.append(message)
-
-    def last(self, peer: str) -> AnyMessage | None:
-        """Return what was said last to another worker; None: that is on its way already."""
-        known = self._peers.get(peer)
-        return known.pending[-1] if known is not None and known.pending else None
-
     def post_all(self, message: AnyMessage) -> None:
         """Say something to every other worker."""
         for peer in self._peers:
@@ -194,10 +186,9 @@ class Exchange:
 
     def flush(self) -> None:
         """Hand what was said to the carrier."""
-        dirty, self._dirty = self._dirty, {}
-        for name, peer in dirty.items():
-            messages, peer.pending = peer.pending, []
-            if self._peers.get(name) is peer and not self._is_closed:
+        for name, messages in self._outgoing.take().items():
+            peer = self._peers.get(name)
+            if peer is not None and not self._is_closed:
                 self._send(name, peer, messages)
 
     def _send(self, name: str, peer: _Peer, messages: list[AnyMessage]) -> None:
@@ -239,6 +230,7 @@ class Exchange:
     def _meet(self, name: str, now: float) -> _Peer:
         self._epochs += 1
         peer = self._peers[name] = _Peer(self._epochs, now)
+        self._outgoing.open(name)
         self._missing.pop(name, None)
         # It need not wait for a second to hear of this one.
         self._say_beat()
@@ -263,12 +255,7 @@ class Exchange:
             peer.received = max(peer.received, last)
             peer.good_at = now
         self.messages_in += len(messages)
-        listener = self._listener
-        for message in messages:
-            try:
-                listener.on_message(frame.sender, message)
-            except Exception:
-                log.exception("what another worker said could not be acted upon")
+        self._listener.on_messages(frame.sender, messages)
 
     def _compare(self, beat: Beat, peer: _Peer, now: float) -> None:
         """See whether everything that was said has arrived."""
@@ -311,6 +298,7 @@ class Exchange:
 
     def _forget(self, name: str) -> None:
         if self._peers.pop(name, None) is not None:
+            self._outgoing.close(name)
             self._listener.on_ended(name)
 
     def _on_ended(self, name: str) -> None:

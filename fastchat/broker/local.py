@@ -192,6 +192,12 @@ class _Framed(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         buffer = self._buffer
+        if not buffer and len(data) >= LENGTH.size:
+            (length,) = LENGTH.unpack_from(data)
+            if length == len(data) - LENGTH.size:
+                # One frame and no more, as most often.
+                self._take(data[LENGTH.size :])
+                return
         buffer += data
         start, size = 0, len(buffer)
         while size - start >= LENGTH.size:

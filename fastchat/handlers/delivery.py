@@ -26,6 +26,7 @@ from fastchat.interfaces import Connection, Session
 from fastchat.store.memberships import Memberships
 from fastchat.store.rooms import AnyRoom, Group, Room
 
+MESSAGE = EventKind.MESSAGE
 PAUSE = 0.2  # seconds until a list that could not be read is asked for again
 
 
@@ -40,6 +41,7 @@ class Delivery:
         self._offline = offline
         self._recent = recent
         self._memberships = memberships
+        self._time = asyncio.get_running_loop().time
         self._relay: Relay | None = None
         self._order: RoomOrder | None = None
         self._held: dict[int, deque[_RoomEvent]] = {}  # by room; a task reads its members
@@ -84,10 +86,23 @@ class Delivery:
         Returns:
             For how many connections it was queued by now.
         """
-        if not (isinstance(room, Group) or others or only or without):
-            return self._publish_to_two(room, payload, skip, rev, kind)
         event = _RoomEvent(room.room_id, payload, skip, rev, group_rev, kind, others, only, without)
         return self._publish(room, event)
+
+    def publish_message(self, room: Room, payload: bytes, skip: Connection | None, rev: int) -> int:
+        """Send a new message of a conversation; see ``publish``, whose detours it needs not."""
+        room_id, receivers = room.room_id, (room.user1_id, room.user2_id)
+        self._recent.forget(room_id)
+        relay, order = self._relay, self._order
+        if relay is None or order is None:
+            return self._hub.publish(receivers, payload, skip)
+        relay.tell(receivers, room_id, rev, 0, MESSAGE, payload)
+        count = order.steps.publish(room_id, rev, receivers, payload, skip, self._time())
+        if count >= 0:
+            return count
+        deliver = partial(self._hub.publish, receivers, payload, skip)
+        found = order.offer(room_id, rev, receivers, deliver, MESSAGE)
+        return found if isinstance(found, int) else 0
 
     async def publish_change(
         self,
@@ -142,25 +157,6 @@ class Delivery:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def _publish_to_two(
-        self, room: Room, payload: bytes, skip: Connection | None, rev: int, kind: EventKind
-    ) -> int:
-        """Do what ``_publish`` and ``_send`` do, for most events without their detours."""
-        room_id, receivers = room.room_id, (room.user1_id, room.user2_id)
-        self._recent.forget(room_id)
-        relay, order = self._relay, self._order
-        if relay is None or order is None:
-            return self._hub.publish(receivers, payload, skip)
-        relay.tell(receivers, room_id, payload, rev=rev, group_rev=0, kind=kind)
-        place = order.advance(room_id, rev)
-        if place is None:
-            deliver = partial(self._hub.publish, receivers, payload, skip)
-            found = order.offer(room_id, rev, receivers, deliver, kind)
-            return found if isinstance(found, int) else 0
-        count = self._hub.publish(receivers, payload, skip)
-        order.follow(place)
-        return count
-
     def _publish(self, room: AnyRoom, event: "_RoomEvent") -> int:
         self._recent.forget(room.room_id)
         if not isinstance(room, Group):
@@ -208,12 +204,7 @@ class Delivery:
         asked = None
         if event.told is None:
             relay.tell(
-                receivers,
-                event.room_id,
-                event.payload,
-                rev=event.rev,
-                group_rev=event.group_rev,
-                kind=event.kind,
+                receivers, event.room_id, event.rev, event.group_rev, event.kind, event.payload
             )
         else:
             change = Change(event.room_id, event.payload)

@@ -2,7 +2,6 @@
 
 import logging
 
-from fastchat.broker.messages import EventKind
 from fastchat.errors import ResourceNotFound, ValidationError
 from fastchat.handlers.delivery import Delivery
 from fastchat.handlers.sending import Neighbours, Send, Sending
@@ -125,13 +124,8 @@ class Messages(Sending[SendPrivateMessage, Room]):
         acknowledgement = encode_message_sent(message, message_id, command.client_message_id)
         told = self._tell_backend(send, message_id, message)
         skip = self._acknowledge(send, stored, acknowledgement, told)
-        delivered = self._delivery.publish(
-            room,
-            encode_new_private_message(message, message_id, room.conversation_id),
-            skip,
-            rev=stored.rev,
-            kind=EventKind.MESSAGE,
-        )
+        event = encode_new_private_message(message, message_id, room.conversation_id)
+        delivered = self._delivery.publish_message(room, event, skip, stored.rev)
         if delivered:
             self._answers.send_to_delivery.observe(self._clock() - send.started)
 

@@ -13,8 +13,10 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable
 from typing import NamedTuple, Protocol
 
+from fastchat._speedups import RoomStep, RoomSteps
 from fastchat.broker.messages import EventKind
 from fastchat.errors import ServiceUnavailable
+from fastchat.interfaces import Connection
 from fastchat.store.missed import PAGE, Gap, MissedMessage
 
 MOST_ROOMS = 100_000
@@ -28,6 +30,7 @@ PAUSE = 0.2  # seconds until a database that did not answer is asked again
 log = logging.getLogger(__name__)
 
 Deliver = Callable[[], object]
+Publish = Callable[[Iterable[str], bytes, Connection | None], int]
 PresentFor = Callable[[Iterable[str]], float]
 Tell = Callable[[int, list[MissedMessage]], Awaitable[object]]
 
@@ -50,20 +53,19 @@ class _Held(NamedTuple):
     kind: EventKind
 
 
-class _Room:
-    """``last``: the newest ``rev`` that was told, or below the first; None: nothing is known."""
+class _Room(RoomStep):
+    """Halted while it is found out what is missing; times are of the loop's clock."""
 
-    __slots__ = ("changed", "held", "is_resolving", "last", "since", "timer", "told_at", "wanted")
+    __slots__ = ("changed", "since", "timer", "wanted")
+
+    held: dict[int, list["_Held"]]
 
     def __init__(self) -> None:
-        self.last: int | None = None
-        self.told_at = -math.inf  # of the loop's clock; when ``last`` was told, in its order
-        self.held: dict[int, list[_Held]] = {}
+        super().__init__()
         self.wanted = 0  # everything up to here is to be told, by reading if need be
-        # Only what was stored after this moment of the loop's clock may be missing. No age: the
-        # database may be away for long before it can be asked.
+        # Only what was stored after this moment may be missing. No age: the database may be away
+        # for long before it can be asked.
         self.since = math.inf
-        self.is_resolving = False
         self.timer: asyncio.TimerHandle | None = None
         self.changed: asyncio.Event | None = None  # set when something comes while it is awaited
 
@@ -72,12 +74,14 @@ class RoomOrder:
     """Delivers the events of each room in the order of ``rev``.
 
     Attributes:
+        steps: Tells the events whose turn it is; others are for ``offer``.
         held: Events that wait for their predecessor.
         recovered: Messages that had to be read.
     """
 
     def __init__(
         self,
+        publish: Publish,
         missed: MissedReader,
         tell: Tell,
         present_for: PresentFor,
@@ -87,9 +91,10 @@ class RoomOrder:
         patience: float = PATIENCE,
         most_rooms: int = MOST_ROOMS,
     ) -> None:
-        """Take what reads, what tells those who are here of messages that were read, and bounds.
+        """Take what tells, what reads, what tells of messages that were read, and bounds.
 
         Args:
+            publish: Tells an event to users who are here.
             missed: Reads what is missing.
             tell: ``tell(room_id, messages)``; returns when it is done.
             present_for: For how many seconds the first of some users has been here.
@@ -109,6 +114,7 @@ class RoomOrder:
         self._most_rooms = most_rooms
         self._loop = asyncio.get_running_loop()
         self._rooms: OrderedDict[int, _Room] = OrderedDict()
+        self.steps = RoomSteps(self._rooms, publish, self._follow)
         self._tasks: set[asyncio.Task[None]] = set()
         self.held = 0
         self.recovered = 0
@@ -116,31 +122,11 @@ class RoomOrder:
     def __len__(self) -> int:
         return len(self._rooms)
 
-    def advance(self, room_id: int, rev: int, count: int = 1) -> "_Room | None":
-        """Take note that the caller tells of ``count`` events from ``rev`` on, here and now.
-
-        Returns:
-            What to hand to ``follow`` when that is done; None: not now, ``offer`` each of them.
-        """
-        room = self._rooms.get(room_id)
-        if room is None:
-            if rev != 1:
-                return None
-            room = self._remember(room_id)
-            room.last = 0
-        if room.last != rev - 1 or room.is_resolving:
-            return None
-        self._rooms.move_to_end(room_id)
-        room.last = rev - 1 + count
-        room.told_at = self._loop.time()
-        return room
-
-    def follow(self, room: "_Room") -> None:
+    def _follow(self, room: "_Room") -> None:
         """Tell of what was held until now."""
-        if room.held:
-            self._release(room)
-            if not room.held:
-                self._calm(room)
+        self._release(room)
+        if not room.held:
+            self._calm(room)
 
     def offer(
         self,
@@ -164,17 +150,20 @@ class RoomOrder:
         """
         if not rev:
             return deliver()
-        if kind is not EventKind.MENTION:
-            room = self.advance(room_id, rev)
-            if room is not None:
-                result = deliver()
-                self.follow(room)
-                return result
         room = self._rooms.get(room_id)
         if room is None:
             room = self._remember(room_id)
+            if rev == 1 and kind is not EventKind.MENTION:
+                room.last = 0
         else:
             self._rooms.move_to_end(room_id)
+        if kind is not EventKind.MENTION:
+            advanced = self.steps.advance(room_id, rev, 1, self._loop.time())
+            if advanced is not None:
+                result = deliver()
+                if room.held:
+                    self._follow(room)
+                return result
         if room.last is not None and rev <= room.last:
             # It belongs to one of these, or is late: better than never.
             return None if kind is EventKind.MESSAGE else deliver()
@@ -193,7 +182,7 @@ class RoomOrder:
             room.changed.set()
         if room.last is None:
             self._resolve(room_id, room)
-        elif room.timer is None and not room.is_resolving:
+        elif room.timer is None and not room.is_halted:
             self._wait(room_id, room, event.user_ids)
 
     def last(self, room_id: int) -> int | None:
@@ -258,7 +247,7 @@ class RoomOrder:
         room = self._rooms[room_id] = _Room()
         while len(self._rooms) > self._most_rooms:
             oldest = next(iter(self._rooms))
-            if self._rooms[oldest].held or self._rooms[oldest].is_resolving:
+            if self._rooms[oldest].held or self._rooms[oldest].is_halted:
                 self._rooms.move_to_end(oldest)
                 break
             del self._rooms[oldest]
@@ -268,9 +257,9 @@ class RoomOrder:
         if room.timer is not None:
             room.timer.cancel()
             room.timer = None
-        if room.is_resolving or not (room.held or room.wanted):
+        if room.is_halted or not (room.held or room.wanted):
             return
-        room.is_resolving = True
+        room.is_halted = True
         task = self._loop.create_task(self._work_off(room_id, room))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -287,7 +276,7 @@ class RoomOrder:
                     log.exception("what was missed in a room could not be told")
                     await asyncio.sleep(PAUSE)
         finally:
-            room.is_resolving = False
+            room.is_halted = False
             room.wanted, room.since = 0, math.inf
 
     async def _close_gap(self, room_id: int, room: _Room) -> None:

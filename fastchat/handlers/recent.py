@@ -5,7 +5,7 @@ them do. A page is kept until anything happens in its room, of whatever kind: no
 nothing can be patched wrongly.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from typing import NamedTuple
 
 from fastchat.protocol.events import cut_to_fit
@@ -38,6 +38,7 @@ class RecentPages:
         hits: Pages that were served from memory.
         misses: Pages that were not there.
         size: Bytes that are kept.
+        kept: The rooms for which ``forget`` does anything, in two containers.
         is_told: Whether all that has happened to a user since a moment was told here; None: it
             always is, for there is no other worker.
     """
@@ -52,6 +53,7 @@ class RecentPages:
         self._rooms: dict[int, dict[str, _Kept]] = {}  # the one used last is last
         self._used_at: dict[int, float] = {}
         self._readings: dict[int, set[object]] = {}  # rooms that are being read, and by whom
+        self.kept: tuple[Container[int], ...] = (self._rooms, self._readings)
         self.is_told: Callable[[str, float], bool] | None = None
         self.hits = 0
         self.misses = 0

@@ -17,8 +17,6 @@ from fastchat.hub.directory import Directory
 from fastchat.hub.sessions import Hub
 from fastchat.store.memberships import Memberships
 
-LONGEST_RUN = 32  # events of a room in one message
-LARGEST_IN_RUN = 16 * 1024  # bytes of an event
 ANSWER_TIME = 2.0  # seconds; an event of the kind nobody may miss is stored when nobody answers
 
 
@@ -26,6 +24,7 @@ class Relay:
     """Hands events to the other workers that they concern, and theirs to the sessions here.
 
     Attributes:
+        tell: Tells other workers of an event in a room; ``Outgoing.tell`` without the places.
         unanswered: Events that had to be stored because another worker did not say it has them.
     """
 
@@ -48,39 +47,12 @@ class Relay:
         self._recent = recent
         self._memberships = memberships
         self._is_known_by = is_known_by
+        self.tell = partial(bus.tell, directory.places)
         self._loop = asyncio.get_running_loop()
         self._tickets = itertools.count(1)
         self._asked: dict[int, tuple[str, Asked]] = {}  # by ticket, with the worker
         self.offline: OfflineEvents | None = None
         self.unanswered = 0
-
-    def tell(
-        self,
-        user_ids: Iterable[str],
-        room_id: int,
-        payload: bytes,
-        *,
-        rev: int,
-        group_rev: int,
-        kind: EventKind,
-    ) -> None:
-        """Tell other workers of an event in a room; see ``messages.Event``."""
-        bus = self._bus
-        for peer, there in self._directory.split(user_ids).items():
-            last = bus.last(peer) if kind is EventKind.MESSAGE else None
-            if (
-                type(last) is Event
-                and last.room_id == room_id
-                and last.rev + len(last.payloads) == rev
-                and last.group_rev == group_rev
-                and last.kind is kind
-                and last.user_ids == there
-                and len(last.payloads) < LONGEST_RUN
-                and len(payload) <= LARGEST_IN_RUN
-            ):
-                last.payloads.append(payload)
-            else:
-                bus.post(peer, Event(room_id, rev, group_rev, kind, [payload], there))
 
     def tell_live(
         self,
@@ -132,29 +104,26 @@ class Relay:
             self._bus.post(peer, Wake(waiting))
 
     def on_event(self, peer: str, event: Event) -> None:
-        """Something happened in a room."""
-        self._note(event.room_id, event.group_rev)
-        kind = event.kind
-        if kind is EventKind.MESSAGE and not self._is_known_by(peer):
+        """Something happened in a room, and ``Arrivals`` does not know that it is its turn."""
+        room_id, user_ids, payloads = event.room_id, event.user_ids, event.payloads
+        self.note(room_id, event.group_rev)
+        if event.kind is EventKind.MESSAGE and not self._is_known_by(peer):
             # Who has just come here may be missing among its receivers.
-            self._order.catch_up(event.room_id, event.rev + len(event.payloads) - 1, AGE)
+            self._order.catch_up(room_id, event.rev + len(payloads) - 1, AGE)
             return
-        publish, user_ids, payloads = self._hub.publish, event.user_ids, event.payloads
-        room = None
-        if kind is not EventKind.MENTION:
-            room = self._order.advance(event.room_id, event.rev, len(payloads))
-        if room is None:
-            for rev, payload in enumerate(payloads, event.rev):
-                deliver = partial(publish, user_ids, payload)
-                self._order.offer(event.room_id, rev, user_ids, deliver, kind)
-            return
-        for payload in payloads:
-            publish(user_ids, payload)
-        self._order.follow(room)
+        for rev, payload in enumerate(payloads, event.rev):
+            deliver = partial(self._hub.publish, user_ids, payload)
+            self._order.offer(room_id, rev, user_ids, deliver, event.kind)
+
+    def note(self, room_id: int, group_rev: int) -> None:
+        """Drop what is remembered of a room in which something happened."""
+        self._recent.forget(room_id)
+        if group_rev and self._memberships.peek(room_id, group_rev) is None:
+            self._memberships.forget(room_id)
 
     def on_change(self, peer: str, change: messages.Change) -> None:
         """Something happened that nobody may miss."""
-        self._note(change.room_id, change.group_rev)
+        self.note(change.room_id, change.group_rev)
 
         def deliver() -> None:
             assert self.offline is not None
@@ -189,11 +158,6 @@ class Relay:
         """A worker is gone, and will not answer."""
         for ticket in [ticket for ticket, (name, _) in self._asked.items() if name == peer]:
             self._give_up([ticket])
-
-    def _note(self, room_id: int, group_rev: int) -> None:
-        self._recent.forget(room_id)
-        if group_rev and self._memberships.peek(room_id, group_rev) is None:
-            self._memberships.forget(room_id)
 
     def _give_up(self, tickets: Collection[int]) -> None:
         for ticket in tickets:

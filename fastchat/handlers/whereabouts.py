@@ -8,12 +8,13 @@ not waited for: what such a one stores is looked for in the database.
 import asyncio
 import itertools
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Protocol, TypeVar
 
 from fastchat.broker.messages import (
     MOST_USERS,
     AnyMessage,
+    EventKind,
     Everybody,
     Joined,
     Left,
@@ -32,6 +33,8 @@ MARGIN = 1.5  # seconds; what was being stored when somebody came is told rather
 SETTLING = 2.0  # seconds that a new worker waits for the lists of the others
 
 T = TypeVar("T")
+Places = Mapping[str, tuple[str, ...]]
+Tell = Callable[[Places, Iterable[str], int, int, int, EventKind, bytes], None]
 
 
 class Bus(Protocol):
@@ -56,8 +59,9 @@ class Bus(Protocol):
     def post(self, peer: str, message: AnyMessage) -> None:
         """Say something to one."""
 
-    def last(self, peer: str) -> AnyMessage | None:
-        """Return what was said last to another worker, if something can still be added to it."""
+    @property
+    def tell(self) -> Tell:
+        """Says an event to those whom it concerns; see ``Outgoing.tell``."""
 
     def post_all(self, message: AnyMessage) -> None:
         """Say something to all."""

@@ -33,8 +33,8 @@ class Worker:
         self.losses: list[str | None] = []
         self.exchange = Exchange(name, open_carrier, self, beat=0.05, silence=5.0, end=60.0)
 
-    def on_message(self, peer, message):
-        self.said += [(peer, user_id) for user_id in message.user_ids]
+    def on_messages(self, peer, messages):
+        self.said += [(peer, user_id) for message in messages for user_id in message.user_ids]
 
     def on_met(self, peer):
         self.met.append(peer)

@@ -53,8 +53,17 @@ def test_knows_up_to_where_nothing_is_missing():
     assert tally.known("4") == {}
 
 
-@given(st.lists(st.integers(2, 30)))
+def test_what_is_below_the_first_one_is_out_of_order_and_not_doubled():
+    tally = tally_of(5, 3)
+    assert tally.report() == {"lost": 1, "duplicated": 0, "out of order": 1}
+    assert tally.known("2") == {"c": 3}
+    assert not tally.note("2", message(3))
+    assert tally.note("2", message(4))
+    assert tally.report() == {"lost": 0, "duplicated": 1, "out of order": 2}
+
+
+@given(st.lists(st.integers(1, 30), min_size=1))
 def test_every_arrival_is_counted_once(numbers):
-    tally = tally_of(1, *numbers)
+    tally = tally_of(*numbers)
     assert tally.duplicated == len(numbers) - len(set(numbers))
-    assert tally.lost == max(numbers, default=1) - len({1, *numbers})
+    assert tally.lost == max(numbers) - min(numbers) + 1 - len(set(numbers))

@@ -48,6 +48,7 @@ class World:
         self.told = []
         self.present = 3600.0
         self.order = RoomOrder(
+            self.publish,
             self.missed,
             self.tell,
             lambda user_ids: self.present,
@@ -55,6 +56,10 @@ class World:
             long_grace=grace if long_grace is None else long_grace,
             patience=patience,
         )
+
+    def publish(self, user_ids, payload, skip):
+        self.told.append(("published", int(payload)))
+        return 1
 
     async def tell(self, room_id, messages):
         await asyncio.sleep(0)
@@ -392,4 +397,16 @@ async def test_whatever_is_lost_late_or_doubled_each_is_told_once_and_in_order(s
     assert sorted(rev for name, rev in world.told if name == "mention") == sorted(mentioned)
     for rev in mentioned:
         assert next(name for name, told in world.told if told == rev) != "mention"
+    await world.order.stop()
+
+
+async def test_what_is_published_in_its_turn_is_followed_by_what_was_held():
+    world = World(grace=60.0)
+    world.come(1)
+    assert world.order.steps.publish(ROOM, 3, ["1"], b"3", None, 0.0) == -1
+    world.come(3, 4)
+    assert world.order.steps.publish(ROOM, 2, ["1"], b"2", None, 0.0) == 1
+    assert world.told == [("came", 1), ("published", 2), ("came", 3), ("came", 4)]
+    assert world.order.steps.publish(ROOM, 5, ["1"], b"5", None, 0.0) == 1
+    assert (world.order.held, world.order.last(ROOM)) == (0, 5)
     await world.order.stop()
