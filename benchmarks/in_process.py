@@ -41,6 +41,7 @@ ENVIRONMENT = {
     "MESSAGE_RATE_LIMIT": "1000000",
     "COMMAND_RATE_LIMIT": "1000000",
     "PRESENCE_SCOPE": "none",
+    "DB_MAX_CONNECTIONS": "50",
 }
 TABLES = BackendTables(
     id_type="bigint",
@@ -72,7 +73,7 @@ class InstantDatabase:
             "rooms": self._open_rooms,
             "members": lambda room_ids: [(GROUP_REV, self._members) for _ in room_ids],
             "relations": lambda ones, others: [(True,) for _ in ones],
-            "missed": lambda *_: [],
+            "missed": self._find_missed,
         }
 
     async def connect(self, **settings: str) -> "InstantDatabase":
@@ -117,6 +118,14 @@ class InstantDatabase:
             (False, False, user_id, f"user{user_id}", None, None, None, None)
             for user_id in user_ids
         ]
+
+    @staticmethod
+    def _find_missed(*arguments: Any) -> list[Any]:
+        """All that a worker has not heard of in a room was stored just now; no room has moved."""
+        rooms, *others = arguments
+        if not (others and isinstance(others[0], list)):
+            return []
+        return [(max(after, 0) + 1,) * 2 for _, after in zip(rooms, others[0], strict=True)]
 
     def _open_rooms(self, conversations: list[str], *users: Any) -> list[Any]:
         if not users:

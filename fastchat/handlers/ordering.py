@@ -9,7 +9,7 @@ import asyncio
 import itertools
 import logging
 import math
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Awaitable, Callable, Iterable
 from typing import NamedTuple, Protocol
 
@@ -25,7 +25,10 @@ LONG_GRACE = 0.25  # the same, where what is missing must be on its way
 PATIENCE = 1.0  # seconds that an event waits for a predecessor that is on its way
 AGE = 10.0  # seconds; what is older was told, unless it is known that something was lost
 MARGIN = 1.5  # seconds; what was being stored when somebody came is told rather than missed
+RESOLUTION = 0.001  # seconds by which a timer may be early
 PAUSE = 0.2  # seconds until a database that did not answer is asked again
+
+MESSAGE, MENTION = EventKind.MESSAGE, EventKind.MENTION
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +59,7 @@ class _Held(NamedTuple):
 class _Room(RoomStep):
     """Halted while it is found out what is missing; times are of the loop's clock."""
 
-    __slots__ = ("changed", "since", "timer", "wanted")
+    __slots__ = ("changed", "due", "since", "timer", "wanted")
 
     held: dict[int, list["_Held"]]
 
@@ -66,6 +69,7 @@ class _Room(RoomStep):
         # Only what was stored after this moment may be missing. No age: the database may be away
         # for long before it can be asked.
         self.since = math.inf
+        self.due = 0.0  # when it is looked at because something is held; 0.0: it is not
         self.timer: asyncio.TimerHandle | None = None
         self.changed: asyncio.Event | None = None  # set when something comes while it is awaited
 
@@ -116,6 +120,10 @@ class RoomOrder:
         self._rooms: OrderedDict[int, _Room] = OrderedDict()
         self.steps = RoomSteps(self._rooms, publish, self._follow)
         self._tasks: set[asyncio.Task[None]] = set()
+        # Most of what is held has its turn at once, so a room is looked at only a while later, and
+        # one timer does for all.
+        self._watched: deque[tuple[float, int, _Room]] = deque()  # by ``due``
+        self._watcher: asyncio.TimerHandle | None = None
         self.held = 0
         self.recovered = 0
 
@@ -153,11 +161,11 @@ class RoomOrder:
         room = self._rooms.get(room_id)
         if room is None:
             room = self._remember(room_id)
-            if rev == 1 and kind is not EventKind.MENTION:
+            if rev == 1 and kind is not MENTION:
                 room.last = 0
         else:
             self._rooms.move_to_end(room_id)
-        if kind is not EventKind.MENTION:
+        if kind is not MENTION:
             advanced = self.steps.advance(room_id, rev, 1, self._loop.time())
             if advanced is not None:
                 result = deliver()
@@ -166,24 +174,25 @@ class RoomOrder:
                 return result
         if room.last is not None and rev <= room.last:
             # It belongs to one of these, or is late: better than never.
-            return None if kind is EventKind.MESSAGE else deliver()
+            return None if kind is MESSAGE else deliver()
         self._hold(room_id, room, rev, _Held(deliver, user_ids, kind))
         return None
 
     def _hold(self, room_id: int, room: "_Room", rev: int, event: _Held) -> None:
-        if not room.held:
-            self._look_back(room, event.user_ids)
+        is_first = not room.held
         held = room.held.setdefault(rev, [])
-        if event.kind is EventKind.MESSAGE and any(other.kind is event.kind for other in held):
+        if held and event.kind is MESSAGE and any(other.kind is MESSAGE for other in held):
             return
         held.append(event)
         self.held += 1
         if room.changed is not None:
             room.changed.set()
+        if room.is_halted:
+            return
         if room.last is None:
             self._resolve(room_id, room)
-        elif room.timer is None and not room.is_halted:
-            self._wait(room_id, room, event.user_ids)
+        elif is_first:
+            self._watch(room_id, room)
 
     def last(self, room_id: int) -> int | None:
         """Return the newest ``rev`` that was told of in a room; None: not known."""
@@ -206,13 +215,16 @@ class RoomOrder:
     async def drain(self, timeout: float) -> None:
         """Wait until what is held now has been told."""
         for room_id, room in self._rooms.items():
-            if room.timer is not None:
+            if room.held:
                 self._resolve(room_id, room)
         if self._tasks:
             await asyncio.wait(set(self._tasks), timeout=timeout)
 
     async def stop(self) -> None:
         """Drop what is held."""
+        if self._watcher is not None:
+            self._watcher.cancel()
+        self._watched.clear()
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -225,14 +237,39 @@ class RoomOrder:
     def _calm(room: _Room) -> None:
         """Take note that nothing is missing."""
         room.since = math.inf
+        room.due = 0.0
         if room.timer is not None:
             room.timer.cancel()
             room.timer = None
 
-    def _wait(self, room_id: int, room: _Room, user_ids: Iterable[str]) -> None:
-        """Wait for what is missing before the first event that is held."""
-        grace = self._long_grace if self._was_here(room, user_ids) else self._grace
-        room.timer = self._loop.call_later(grace, self._resolve, room_id, room)
+    def _watch(self, room_id: int, room: _Room) -> None:
+        """Look after a while whether something is still held."""
+        room.due = due = self._loop.time() + self._grace
+        self._watched.append((due, room_id, room))
+        if self._watcher is None:
+            self._watcher = self._loop.call_at(due, self._look)
+
+    def _look(self) -> None:
+        """Look at the rooms whose time has come."""
+        self._watcher = None
+        watched, now = self._watched, self._loop.time() + RESOLUTION
+        while watched and watched[0][0] <= now:
+            due, room_id, room = watched.popleft()
+            # Another time means that it was told everything meanwhile.
+            if room.due == due and room.held and not (room.timer or room.is_halted):
+                self._wait(room_id, room)
+        if watched:
+            self._watcher = self._loop.call_at(watched[0][0], self._look)
+
+    def _wait(self, room_id: int, room: _Room) -> None:
+        """Find out what is missing before the first event that is held, or wait on for it."""
+        user_ids = _users_of(room)
+        self._look_back(room, user_ids)
+        wait = (self._long_grace if self._was_here(room, user_ids) else self._grace) - self._grace
+        if wait > 0.0:
+            room.timer = self._loop.call_later(wait, self._resolve, room_id, room)
+        else:
+            self._resolve(room_id, room)
 
     def _was_here(self, room: _Room, user_ids: Iterable[str]) -> bool:
         """Whether one of some users has been here since the last event was told."""
@@ -287,11 +324,7 @@ class RoomOrder:
         before = min(steps, default=max((room.wanted, *room.held)) + 1)
         patience = self._patience
         if room.held:
-            # Events of one frame have their users in common.
-            waiting = {
-                id(one.user_ids): one.user_ids for held in room.held.values() for one in held
-            }
-            user_ids = set(itertools.chain.from_iterable(waiting.values()))
+            user_ids = _users_of(room)
             self._look_back(room, user_ids)
             if not self._was_here(room, user_ids):
                 # What was before them was sent to nobody here.
@@ -346,7 +379,7 @@ class RoomOrder:
         for message in messages:
             held = room.held.pop(message.stored_rev, None)
             if held is not None:
-                others = [one for one in held if one.kind is not EventKind.MESSAGE]
+                others = [one for one in held if one.kind is not MESSAGE]
                 self.held -= len(held) - len(others)
                 if others:
                     room.held[message.stored_rev] = others
@@ -360,8 +393,8 @@ class RoomOrder:
         """Tell of what is held and has its predecessors."""
         if room.last is None:
             return
-        held, late = room.held, room.last
-        for rev in sorted(rev for rev in held if rev <= late):
+        held = room.held
+        while held and (rev := min(held)) <= room.last:
             self._deliver(held.pop(rev), is_told=True)
         while (found := held.get(room.last + 1)) is not None and _is_step(found):
             room.last += 1
@@ -370,12 +403,19 @@ class RoomOrder:
     def _deliver(self, held: list[_Held], *, is_told: bool) -> None:
         self.held -= len(held)
         for one in sorted(held, key=_is_mention) if len(held) > 1 else held:
-            if not (is_told and one.kind is EventKind.MESSAGE):
+            if not (is_told and one.kind is MESSAGE):
                 one.deliver()
 
 
+def _users_of(room: _Room) -> set[str]:
+    """Return whom the events that are held concern."""
+    # Events of one frame have their users in common.
+    waiting = {id(one.user_ids): one.user_ids for held in room.held.values() for one in held}
+    return set(itertools.chain.from_iterable(waiting.values()))
+
+
 def _is_mention(event: _Held) -> bool:
-    return event.kind is EventKind.MENTION
+    return event.kind is MENTION
 
 
 def _is_step(held: list[_Held]) -> bool:
