@@ -184,7 +184,7 @@ class InProcess:
         worker = Server(config, {}, TABLES, place)
         worker.pool.fetch = self.database.fetch
         worker.pool.connect = self.database.connect
-        worker.writer.start(worker.endpoint.flush)
+        worker.writer.start(worker.flush)
         if worker.others is not None:
             await worker.others.start()
         await worker.listener.start([bind("127.0.0.1", 0)])

@@ -133,7 +133,7 @@ class Server(Stores):
             tls = make_tls_context(config.tls_key, config.tls_cert, config.tls_ca or None)
         bound = self._place.socket or bind(config.host, config.port)
         await self.pool.start()
-        self.writer.start(self.endpoint.flush)
+        self.writer.start(self.flush)
         if self.event_writer is not self.writer:
             self.event_writer.start()
         self.lag.start(self._loop)
@@ -193,6 +193,12 @@ class Server(Stores):
         left = deadline + CLOSE_TIME - self._loop.time()
         await self.pool.stop(min(CLOSE_TIME, max(0.0, left)))
         self.census.publish()
+
+    def flush(self) -> None:
+        """Let what came of a batch leave, to the other workers first: they may wait for it."""
+        if self.others is not None:
+            self.others.exchange.flush()
+        self.endpoint.flush()
 
     async def _drain_sends(self, deadline: float) -> None:
         for sending in (self.messages, self.group_messages):
