@@ -1,8 +1,11 @@
 """What a message costs with more workers, more idle connections, more stored rows.
 
 Everything is processor time per message, of the server (supervisor and workers) and of PostgreSQL,
-with 200 pairs that keep eight messages each in flight. The variants take turns, so that what else
-runs on the machine hits all of them; the least of all turns counts.
+with 200 pairs that keep eight messages each in flight. The variants take short turns, so that what
+else runs on the machine hits all of them: a shared machine may be half as fast a minute later. What
+counts is the median of the ratios of a turn, to the first variant in it. Of workers and rows all
+servers are there the whole time; connections are more than a process may have files, so there each
+turn has a server of its own, and the turns are longer.
 
 Where processes are more than cores, they push each other out of the caches, whatever they do.
 ``--apart`` tells what that costs: as many servers of one worker on one database, each with a share
@@ -18,8 +21,10 @@ import argparse
 import asyncio
 import resource
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AsyncExitStack, ExitStack, contextmanager
+from itertools import chain
 from pathlib import Path
+from statistics import median
 from typing import NamedTuple
 
 import asyncpg
@@ -74,6 +79,27 @@ class Variant(NamedTuple):
         return self.number if self.kind in kinds else 0
 
 
+class Load(NamedTuple):
+    """What is written in a turn, and to what."""
+
+    seconds: float  # of the turn
+    workers: int  # of a server that has the connections or rows
+    is_each: bool  # PAIRS for each worker instead of in all
+
+    def workers_of_a_server(self, variant: Variant) -> int:
+        """Return how many workers a server has."""
+        return variant.count("workers") or (1 if variant.kind == "apart" else self.workers)
+
+    def pairs(self, variant: Variant) -> int:
+        """Return how many pairs write."""
+        workers = self.workers_of_a_server(variant) * (variant.count("apart") or 1)
+        return PAIRS * workers if self.is_each else PAIRS
+
+    def users(self, variant: Variant) -> int:
+        """Return how many users there are; those who do nothing come last."""
+        return 2 * max(self.pairs(variant), ROOMS) + variant.count("connections")
+
+
 class Costs(NamedTuple):
     """Microseconds of processor time per message."""
 
@@ -100,8 +126,8 @@ def main() -> None:
         metavar="N",
         help="workers of the server that has the connections or rows (default 1)",
     )
-    parser.add_argument("--seconds", type=float, default=8.0, help="of one turn (default 8)")
-    parser.add_argument("--runs", type=int, default=3, help="turns of each variant (default 3)")
+    parser.add_argument("--seconds", type=float, help="of one turn (default 2; of connections 8)")
+    parser.add_argument("--runs", type=int, help="turns of each variant (default 12; 3)")
     parser.add_argument("--csv", type=Path, help="file for the least of each variant")
     args = parser.parse_args()
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -110,20 +136,11 @@ def main() -> None:
     variants = [Variant(kind, number) for number in getattr(args, kind)]
     if args.apart:
         variants += [Variant("apart", number) for number in args.workers if number > 1]
-    found: dict[Variant, list[Costs]] = {variant: [] for variant in variants}
-    for run in range(args.runs):
-        for variant in variants:
-            costs = measure(variant, args.seconds, is_each=args.each, workers=args.on)
-            found[variant].append(costs)
-            print(f"run {run + 1}, {variant}: {describe(costs)}", flush=True)
-    print(f"\n{'':>18} {'server µs':>10} {'ratio':>6} {'PostgreSQL µs':>14} {'ratio':>6}")
-    first = least(found[variants[0]])
-    for variant in variants:
-        costs = least(found[variant])
-        print(
-            f"{variant!s:>18} {costs.server:>10.1f} {costs.server / first.server:>6.2f} "
-            f"{costs.database:>14.1f} {costs.database / first.database:>6.2f}"
-        )
+    is_alone = kind == "connections"
+    seconds, runs = args.seconds or (8.0 if is_alone else 2.0), args.runs or (3 if is_alone else 12)
+    load = Load(seconds, args.on, args.each)
+    found = measure_alone(variants, load, runs) if is_alone else measure(variants, load, runs)
+    report(found)
     if args.csv is not None:
         rows = ((one.number, *least(found[one])) for one in variants if one.kind == kind)
         table.write(args.csv, (kind, *COLUMNS), rows)
@@ -148,26 +165,46 @@ def least(costs: list[Costs]) -> Costs:
     )
 
 
-def measure(variant: Variant, seconds: float, *, is_each: bool, workers: int) -> Costs:
-    """Run one turn on servers of its own, of so many workers unless these are the variants."""
-    workers = variant.count("workers", "apart") or workers
-    idle, rows = variant.count("connections"), variant.count("rows")
-    pairs = PAIRS * workers if is_each else PAIRS
-    servers = variant.count("apart") or 1
-    with serving(
-        workers // servers, 2 * max(pairs, ROOMS) + idle, rows, servers=servers
-    ) as running:
-        return asyncio.run(load(running, pairs, idle, seconds))
+def report(found: dict[Variant, list[Costs]]) -> None:
+    """Print the least of each variant, and its ratio to the first one, turn by turn."""
+    print(f"\n{'':>18} {'server µs':>10} {'ratio':>6} {'PostgreSQL µs':>14} {'ratio':>6}")
+    first = next(iter(found.values()))
+    for variant, all_costs in found.items():
+        costs = least(all_costs)
+        turns = list(zip(all_costs, first, strict=True))
+        server = median(one.server / other.server for one, other in turns)
+        database = median(one.database / other.database for one, other in turns)
+        print(
+            f"{variant!s:>18} {costs.server:>10.1f} {server:>6.2f} "
+            f"{costs.database:>14.1f} {database:>6.2f}"
+        )
+
+
+def measure(variants: list[Variant], load: Load, runs: int) -> dict[Variant, list[Costs]]:
+    """Let variants take turns, all of whose servers are there."""
+    with ExitStack() as stack:
+        opened = {one: stack.enter_context(serving(one, load)) for one in variants}
+        return asyncio.run(take_turns(opened, load, runs))
+
+
+def measure_alone(variants: list[Variant], load: Load, runs: int) -> dict[Variant, list[Costs]]:
+    """Let variants take turns, each with a server that is there for this one."""
+    found: dict[Variant, list[Costs]] = {variant: [] for variant in variants}
+    for run in range(runs):
+        for variant in variants:
+            with serving(variant, load) as servers:
+                costs = asyncio.run(take_turns({variant: servers}, load, 1, run))
+            found[variant] += costs[variant]
+    return found
 
 
 @contextmanager
-def serving(
-    workers: int, users: int, rows: int = 0, *, servers: int = 1
-) -> Iterator[list[PrivateServer]]:
-    """Run servers of some workers each on one database with some rows."""
-    settings = UNLIMITED | {"WEB_CONCURRENCY": str(workers), "DB_MAX_CONNECTIONS": "20"}
-    with private_database(users) as (dsn, postgres_pid):
-        if rows:
+def serving(variant: Variant, load: Load) -> Iterator[list[PrivateServer]]:
+    """Run the servers of a variant, on one database."""
+    settings = UNLIMITED | {"WEB_CONCURRENCY": str(load.workers_of_a_server(variant))}
+    settings |= {"DB_MAX_CONNECTIONS": "20"}
+    with private_database(load.users(variant)) as (dsn, postgres_pid):
+        if rows := variant.count("rows"):
             # The tables are there once a server has started.
             with private_server(dsn, settings):
                 pass
@@ -175,7 +212,7 @@ def serving(
         with ExitStack() as stack:
             yield [
                 stack.enter_context(private_server(dsn, settings, postgres_pid=postgres_pid))
-                for _ in range(servers)
+                for _ in range(variant.count("apart") or 1)
             ]
 
 
@@ -195,26 +232,42 @@ async def fill(dsn: str, rows: int) -> None:
         await connection.close()
 
 
-async def load(servers: list[PrivateServer], pairs: int, idle: int, seconds: float) -> Costs:
-    first_idle = 2 * max(pairs, ROOMS) + 1
-    async with idling(servers[0].url, servers[0].secret, first_idle, idle):
-        crowds = []
-        for number, server in enumerate(servers):
-            share = range(
-                number * 2 * pairs // len(servers), (number + 1) * 2 * pairs // len(servers)
-            )
-            crowds.append(Crowd(server.url, server.token, [str(user + 1) for user in share]))
-        for crowd in crowds:
-            await crowd.open()
-        await write(crowds, WARM_UP)
-        before = times(servers)
-        sent = await write(crowds, seconds)
-        after = times(servers)
-        for crowd in crowds:
+async def take_turns(
+    opened: dict[Variant, list[PrivateServer]], load: Load, runs: int, before: int = 0
+) -> dict[Variant, list[Costs]]:
+    """Write to the servers of one variant after the other; ``before``: turns that were taken."""
+    found: dict[Variant, list[Costs]] = {variant: [] for variant in opened}
+    async with AsyncExitStack() as stack:
+        crowds = {}
+        for variant, servers in opened.items():
+            first, idle = servers[0], variant.count("connections")
+            first_idle = load.users(variant) - idle + 1
+            await stack.enter_async_context(idling(first.url, first.secret, first_idle, idle))
+            crowds[variant] = await gather_crowds(servers, load.pairs(variant))
+            await write(crowds[variant], WARM_UP)
+        for run in range(before, before + runs):
+            for variant, servers in opened.items():
+                began = times(servers)
+                sent = await write(crowds[variant], load.seconds)
+                ended = times(servers)
+                server, database = (1e6 * (ended[i] - began[i]) / sent for i in range(2))
+                costs = Costs(server, database, sent / load.seconds)
+                found[variant].append(costs)
+                print(f"run {run + 1}, {variant}: {describe(costs)}", flush=True)
+        for crowd in chain.from_iterable(crowds.values()):
             await crowd.close()
-    return Costs(
-        (after[0] - before[0]) / sent * 1e6, (after[1] - before[1]) / sent * 1e6, sent / seconds
-    )
+    return found
+
+
+async def gather_crowds(servers: list[PrivateServer], pairs: int) -> list[Crowd]:
+    """Log pairs in, a share of them at each server."""
+    crowds = []
+    for number, server in enumerate(servers):
+        share = range(number * 2 * pairs // len(servers), (number + 1) * 2 * pairs // len(servers))
+        crowds.append(Crowd(server.url, server.token, [str(user + 1) for user in share]))
+    for crowd in crowds:
+        await crowd.open()
+    return crowds
 
 
 async def write(crowds: list[Crowd], seconds: float) -> int:

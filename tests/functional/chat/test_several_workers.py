@@ -49,6 +49,35 @@ async def test_messages_in_a_row_are_one_bus_message_and_those_of_one_turn_one_f
     assert 0 < exchange.frames_out - frames <= exchange.messages_out - messages < BURST / 3
 
 
+async def test_what_came_of_a_batch_leaves_at_once_and_to_other_workers_first(workers):
+    """At the end of the turn it would leave behind the statement of the next batch."""
+    alice, bob = await workers.join(1, 2)
+    await say_id(alice, "2")
+    server = workers[0].server
+    exchange, (connection,) = server.others.exchange, server.hub.open_connections("1")
+    seen = []
+
+    def watched(flush, name):
+        def call():
+            seen.append((name, exchange.waiting, connection.backlog > 0))
+            flush()
+            seen.append((name, exchange.waiting, connection.backlog > 0))
+
+        return call
+
+    for lane in server.writer.lanes:
+        lane._after_batch = watched(lane._after_batch, "batch")
+    exchange.flush = watched(exchange.flush, "bus")
+    await say_id(alice, "2", "again")
+    assert seen[:4] == [
+        ("batch", 1, True),
+        ("bus", 1, True),
+        ("bus", 0, True),
+        ("batch", 0, False),
+    ]
+    await until(lambda: texts(bob)[-1:] == ["again"])
+
+
 async def test_a_conversation_keeps_its_order_whoever_writes_where(start_workers):
     workers = await start_workers(3)
     alice, bob = await workers.join(1, 2)
