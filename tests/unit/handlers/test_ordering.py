@@ -146,6 +146,35 @@ async def test_the_database_is_not_asked_for_what_is_just_on_its_way():
     await world.order.stop()
 
 
+async def test_a_room_that_caught_up_is_looked_at_again_when_something_else_is_held():
+    world = World(grace=0.02)
+    world.missed.store(*range(1, 6))
+    world.come(1, 3, 2)
+    assert world.revs == [1, 2, 3]
+    world.come(5)
+    await world.until(5)
+    assert world.told[3:] == [("read", 4), ("came", 5)]
+    assert world.missed.asked == [(3, 5)]
+
+
+async def test_each_room_is_looked_at_in_its_time():
+    world = World(grace=0.01)
+    world.missed.store(1, 2, 3)
+    told = {7: [], 8: [], 9: []}
+    for room_id, came in told.items():
+        for rev in (1, 3):
+            world.order.offer(
+                room_id, rev, ["1"], lambda rev=rev, came=came: came.append(rev), EventKind.MESSAGE
+            )
+        await asyncio.sleep(0.004)
+    await world.until(len(told))
+    async with asyncio.timeout(5):
+        while world.order.held:
+            await asyncio.sleep(0.001)
+    assert world.revs == [2, 2, 2]
+    assert set(map(tuple, told.values())) == {(1, 3)}
+
+
 async def test_the_end_does_not_wait_for_what_is_on_its_way():
     world = World(grace=60.0)
     world.missed.store(1, 2, 3)
