@@ -7,6 +7,7 @@ import re
 from uuid import UUID
 
 INTEGER_BITS = {"integer": 32, "bigint": 64}
+SHORT = 9  # digits that fit in any of them
 CANONICAL_INTEGER = re.compile(r"0|-?[1-9][0-9]{0,18}", re.ASCII)
 CANONICAL_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
 
@@ -26,6 +27,8 @@ def to_native(text: str | None, id_type: str) -> NativeId | None:
     if text is None:
         return None
     if id_type in INTEGER_BITS:
+        if len(text) <= SHORT and text.isdigit() and text.isascii() and text[0] != "0":
+            return int(text)  # most of them, in half the time
         if not CANONICAL_INTEGER.fullmatch(text):
             return None
         number = int(text)
