@@ -117,8 +117,8 @@ class Arrivals:
             unordered: Events of this kind have no turn.
             kept: Rooms of which something is remembered.
             note: ``note(room_id, group_rev)`` drops what is remembered of a room.
-            is_known_by: Whether a worker knows all users whom its events concern here; changes by
-                nothing but what is passed on.
+            is_known_by: Whether a worker knows all users whom its events concern here. During
+                ``take`` only what is passed on may change that, so telling must end no session.
             on_other: ``on_other(peer, message)`` takes everything else.
             on_error: Called in the handler of what was raised by any of them.
         """

@@ -25,7 +25,8 @@ class Tally:
         """A message came to a receiver; false when it was there before.
 
         Which is the first that is to come nobody knows: what a peer is told of its own message may
-        overtake others that another worker tells, so what is below the first one is no duplicate.
+        overtake others that another worker tells, so what is below the first one is out of order
+        and no duplicate.
         """
         seen = self._find(receiver, message)
         if message.seq == seen.highest + 1:
@@ -54,6 +55,9 @@ class Tally:
         if message.seq > seen.highest:
             seen.gaps.update(range(seen.highest + 1, message.seq))
             seen.highest = message.seq
+        elif message.seq < seen.lowest:
+            seen.gaps.update(range(message.seq + 1, seen.lowest))
+            seen.lowest = message.seq
         elif message.seq not in seen.gaps:
             return
         seen.gaps.discard(message.seq)

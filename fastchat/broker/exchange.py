@@ -188,8 +188,15 @@ class Exchange:
         """Hand what was said to the carrier."""
         for name, messages in self._outgoing.take().items():
             peer = self._peers.get(name)
-            if peer is not None and not self._is_closed:
+            if peer is None or self._is_closed:
+                continue
+            try:
                 self._send(name, peer, messages)
+            except Exception:
+                # The numbers go on, so the other one will notice.
+                peer.sent += len(messages)
+                self.refused += len(messages)
+                log.exception("something could not be said to another worker")
 
     def _send(self, name: str, peer: _Peer, messages: list[AnyMessage]) -> None:
         frame = encode(Frame(self.own, peer.epoch, peer.sent + 1, messages))

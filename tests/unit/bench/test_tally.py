@@ -62,6 +62,17 @@ def test_what_is_below_the_first_one_is_out_of_order_and_not_doubled():
     assert tally.report() == {"lost": 0, "duplicated": 1, "out of order": 2}
 
 
+def test_what_was_read_below_the_first_one_is_known():
+    tally = tally_of(10)
+    tally.note_missed("2", message(8))
+    tally.note_missed("2", message(9))
+    assert tally.report() == {"lost": 0, "duplicated": 0, "out of order": 0}
+    assert not tally.note("2", message(9))
+    assert tally.note("2", message(7))
+    assert tally.report() == {"lost": 0, "duplicated": 0, "out of order": 1}
+    assert tally.known("2") == {"c": 10}
+
+
 @given(st.lists(st.integers(1, 30), min_size=1))
 def test_every_arrival_is_counted_once(numbers):
     tally = tally_of(*numbers)

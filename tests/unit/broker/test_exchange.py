@@ -227,6 +227,20 @@ async def test_a_bus_that_is_down_counts_as_loss_until_it_is_up_and_ends_nobody(
         assert len(ear.losses) <= known + 1
 
 
+async def test_what_cannot_be_said_to_one_is_lost_to_that_one_alone_and_it_notices(caplog):
+    async with exchanges("a", "b", "c") as (_, opened):
+        exchange, _ = opened["a"]
+        exchange.post("b", Wake(["\ud800"]))
+        exchange.post("c", Wake(["1"]))
+        await until(lambda: wakes(opened["c"][1]) == ["1"])
+        await until(lambda: [peer for peer, _ in opened["b"][1].losses] == ["a"])
+        exchange.post("b", Wake(["2"]))
+        await until(lambda: wakes(opened["b"][1]) == ["2"])
+        assert exchange.refused == 1
+        assert not opened["c"][1].losses
+    assert "could not be said" in caplog.text
+
+
 async def test_what_is_no_frame_is_logged_without_its_contents(caplog):
     async with exchanges("a", "b") as (wire, opened):
         wire.callbacks["a"].on_frame(b"a secret, not a frame")
