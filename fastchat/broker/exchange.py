@@ -37,7 +37,7 @@ class Listener(Protocol):
     """Who is told what the others say."""
 
     def on_messages(self, peer: str, messages: Sequence[AnyMessage]) -> None:
-        """Another worker says something; in the order of the saying."""
+        """Another worker says something, in this order; must not raise."""
 
     def on_met(self, peer: str) -> None:
         """There is another worker, or it is there again; it knows nothing of this one."""
